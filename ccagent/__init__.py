@@ -1,0 +1,8 @@
+"""Follows Claude Code transcripts and turns them into usage, cost, Prometheus metrics and OpenTelemetry traces."""
+
+from __future__ import annotations
+
+from typing import Final
+
+# A literal: asking importlib.metadata costs more than the rest of `ccagent status`. A test compares the two.
+__version__: Final = "0.1.0"

@@ -1,0 +1,108 @@
+"""The command line: one module a verb, loaded when it is called; every error becomes one line and an exit code."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from typing import Final
+
+import click
+
+from ccagent import __version__
+from ccagent.errors import CcagentError
+
+EXIT_INTERRUPTED: Final = 130
+"""128 + SIGINT, as shells have it."""
+
+EXIT_USAGE: Final = 2
+
+DEFAULT_VERB: Final = "status"
+"""What the bare command does: one screen of what is, never a wall of help."""
+
+VERBS: Final[dict[str, str]] = {
+    "run": "Follow the transcripts; with --once take in all there is and end.",
+    "status": "Show on one screen whether it runs and what it has.",
+    "usage": "Show requests, tokens and cost by day, model, project and more.",
+    "verify": "Recount the transcripts independently and compare.",
+    "demo": "Show an invented week and a live session, apart from your data.",
+    "config": "Show, check and explain the configuration.",
+}
+"""Verbs with their one line of help: `--help` imports none of them."""
+
+
+class LazyGroup(click.Group):
+    """A group whose verbs are imported when one is called; without a verb it runs DEFAULT_VERB."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Name the verbs in the order in which they are met."""
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a verb's module and give its command."""
+        if cmd_name not in VERBS:
+            return None
+        command = importlib.import_module(f"ccagent.cli.{cmd_name}").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the verbs from their one-liners, so that help stays quick."""
+        with formatter.section("Verbs"):
+            formatter.write_dl(list(VERBS.items()))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the verb; an unknown one is answered with its nearest match."""
+        name = args[0] if args else ""
+        if name and not name.startswith("-") and name not in VERBS:
+            from ccagent.config_file import nearest
+
+            match = nearest(name, VERBS)
+            ctx.fail(f"there is no verb {name!r}" + (f"; did you mean {match!r}?" if match else ""))
+        return super().resolve_command(ctx, args)
+
+
+@click.command(
+    cls=LazyGroup,
+    name="ccagent",
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, "-V", "--version", message="ccagent %(version)s")
+@click.pass_context
+def cli(ctx: click.Context) -> None:
+    """Follows Claude Code transcripts: usage, cost, Prometheus metrics and OpenTelemetry traces.
+
+    Without a verb it shows the status. Nothing leaves this machine unless you name where to.
+    """
+    if ctx.invoked_subcommand is None:
+        verb = cli.get_command(ctx, DEFAULT_VERB)
+        assert verb is not None
+        with verb.make_context(DEFAULT_VERB, [], parent=ctx) as verb_context:
+            verb.invoke(verb_context)
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the command and give its exit code; what went wrong stands in one line on standard error."""
+    try:
+        result = cli.main(args=None if args is None else list(args), prog_name="ccagent", standalone_mode=False)
+    except click.exceptions.Exit as exit_:
+        return exit_.exit_code
+    except click.ClickException as error:
+        error.show()
+        return EXIT_USAGE if isinstance(error, click.UsageError) else error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        _say("interrupted")
+        return EXIT_INTERRUPTED
+    except CcagentError as error:
+        _say(str(error))
+        return error.exit_code
+    return result if isinstance(result, int) else 0
+
+
+def _say(message: str) -> None:
+    try:
+        click.echo(f"ccagent: {message}", err=True)
+    except (OSError, ValueError):
+        return

@@ -1,0 +1,82 @@
+"""`ccagent config`: what applies and why, whether it is right, and where everything lies."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from ccagent import config_reference, otlp_settings
+from ccagent.cli.options import config_option, json_option, load_config
+from ccagent.cli.output import print_json
+from ccagent.config_keys import CONFIG_VARIABLE
+from ccagent.errors import ConfigError
+from ccagent.paths import display, expand, resolve
+
+SCHEMA_VERSION = 1
+
+
+@click.group(name="config")
+def command() -> None:
+    """Show, check and explain the configuration."""
+
+
+@command.command()
+@config_option
+@click.option("--origin", is_flag=True, help="Say what set each value.")
+@json_option
+def show(config_path: Path | None, origin: bool, as_json: bool) -> None:
+    """Show what applies: option, then environment, then file, then default; secrets are masked."""
+    config = load_config(config_path)
+    if not as_json:
+        for line in config_reference.show(config, origin=origin):
+            click.echo(line)
+        return
+    values = config_reference.shown(config)
+    document: dict[str, object] = {"schema_version": SCHEMA_VERSION, "values": values}
+    if origin:
+        document["origins"] = {name: config_reference.describe_origin(config, name) for name in values}
+    print_json(document)
+
+
+@command.command()
+def default() -> None:
+    """Print the configuration file with every key, its purpose and its default."""
+    click.echo(config_reference.default_file(), nl=False)
+
+
+@command.command()
+@config_option
+def check(config_path: Path | None) -> None:
+    """Check file and environment; ends with 78 where the daemon would refuse them."""
+    config = load_config(config_path)
+    settings = otlp_settings.resolve(config, os.environ)
+    for destination in settings.destinations:
+        for file in (destination.certificate, destination.client_certificate, destination.client_key):
+            if file is not None and not file.is_file():
+                raise ConfigError(f"{display(file)}: there is no such file; it is named for the export's TLS")
+    for notice in settings.notices:
+        click.echo(f"ccagent: {notice}", err=True)
+    click.echo(f"{display(config.file) if config.file else 'no configuration file'}: all is well")
+    for destination in settings.destinations:
+        click.echo(f"{destination.signal} go to {destination.url} by {destination.protocol}")
+    if not settings.enabled:
+        click.echo("nothing leaves this machine")
+
+
+@command.command()
+@config_option
+def path(config_path: Path | None) -> None:
+    """Print where configuration, database, state and cache lie."""
+    places = resolve(os.environ)
+    file = config_path or (expand(named, os.environ) if (named := os.environ.get(CONFIG_VARIABLE)) else None)
+    rows = {
+        "config": file or places.config_file,
+        "env": places.env_file,
+        "database": places.database,
+        "state": places.state_dir,
+        "cache": places.cache_dir,
+    }
+    for name, where in rows.items():
+        click.echo(f"{name:<9} {display(where)}")

@@ -1,0 +1,21 @@
+"""`ccagent demo`: something to look at without a session of one's own."""
+
+from __future__ import annotations
+
+import click
+
+from ccagent.cli.options import listen_option
+from ccagent.config import split_listen
+
+
+@click.command(name="demo")
+@listen_option
+@click.option("--keep", is_flag=True, help="Leave the demo's files behind and say where they are.")
+@click.pass_context
+def command(ctx: click.Context, listen: str | None, keep: bool) -> None:
+    """Show an invented past week, then one live session; your own data is not touched."""
+    if listen is not None:
+        split_listen(listen, "--listen")
+    from ccagent.demo.session import run_demo
+
+    ctx.exit(run_demo(listen, keep))

@@ -1,0 +1,75 @@
+"""Options that several verbs share, and the configuration that they lead to."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from ccagent.config import Config, load
+from ccagent.config_keys import KEY_BY_NAME, PROTOCOLS
+
+Verb = TypeVar("Verb", bound=Callable[..., Any])
+
+FLAG_KEYS = {
+    "source": "sources",
+    "db": "database",
+    "listen": "listen",
+    "otlp_endpoint": "otlp.endpoint",
+    "otlp_protocol": "otlp.protocol",
+}
+"""Option (as click hands it over) → configuration key."""
+
+
+def config_option(verb: Verb) -> Verb:
+    """Add --config."""
+    return click.option(
+        "--config",
+        "config_path",
+        metavar="FILE",
+        type=click.Path(path_type=Path),
+        help="Configuration file (CCAGENT_CONFIG).",
+    )(verb)
+
+
+def db_option(verb: Verb) -> Verb:
+    """Add --db."""
+    return click.option("--db", metavar="URL", help=_help("database"))(verb)
+
+
+def source_option(verb: Verb) -> Verb:
+    """Add --source, which may be repeated."""
+    return click.option("--source", metavar="[claude:]DIR", multiple=True, help=_help("sources"))(verb)
+
+
+def listen_option(verb: Verb) -> Verb:
+    """Add --listen."""
+    return click.option("--listen", metavar="HOST:PORT", help=_help("listen"))(verb)
+
+
+def otlp_options(verb: Verb) -> Verb:
+    """Add --otlp-endpoint and --otlp-protocol."""
+    verb = click.option("--otlp-protocol", metavar="|".join(PROTOCOLS), help=_help("otlp.protocol"))(verb)
+    return click.option("--otlp-endpoint", metavar="URL", help=_help("otlp.endpoint"))(verb)
+
+
+def json_option(verb: Verb) -> Verb:
+    """Add --json."""
+    return click.option("--json", "as_json", is_flag=True, help="One JSON document instead of text.")(verb)
+
+
+def load_config(config_path: Path | None, **options: object) -> Config:
+    """Give the configuration under these options, named as click hands them over; warn of what was not understood."""
+    config = load({FLAG_KEYS[name]: value for name, value in options.items()}, os.environ, config_path)
+    for notice in config.notices:
+        click.echo(f"ccagent: {notice}", err=True)
+    return config
+
+
+def _help(name: str) -> str:
+    key = KEY_BY_NAME[name]
+    default = key.unset or str(key.default)
+    return f"{key.purpose} [{key.variable}; default: {default}]"

@@ -1,0 +1,183 @@
+"""What every verb prints with: JSON, money, sizes, the status screen, progress on standard error."""
+
+from __future__ import annotations
+
+import datetime as dt
+import shutil
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Final
+
+import click
+
+MAX_WIDTH: Final = 100
+"""Tables are made for a terminal of usual width, and for a paste into an issue."""
+
+_SIZE_UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB")
+_STATUS_HANDLED: Final = frozenset({"schema_version", "running", "pid", "problems"})
+_LABEL_WIDTH: Final = 13
+
+
+def print_json(document: Mapping[str, object]) -> None:
+    """Print one document on one line, and nothing else, on standard output."""
+    import json
+
+    # Not orjson: names from files may hold lone surrogates, which JSON escapes and UTF-8 cannot hold.
+    click.echo(json.dumps(document, ensure_ascii=True, separators=(",", ":"), default=str))
+
+
+def terminal_width() -> int:
+    """Give the terminal's columns (COLUMNS goes before), MAX_WIDTH where the output is none."""
+    return shutil.get_terminal_size((MAX_WIDTH, 24)).columns
+
+
+def clean(text: str) -> str:
+    """Give a text from a transcript so that it cannot command the terminal or break a line."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
+def money(microusd: int) -> str:
+    """Give micro-dollars as "$1.23"; below a cent as "<$0.01", since it is not nothing."""
+    if 0 < microusd < 10_000:
+        return "<$0.01"
+    cents = round(microusd / 10_000)
+    return f"{'-' if cents < 0 else ''}${abs(cents) // 100:,}.{abs(cents) % 100:02d}"
+
+
+def size(count: int) -> str:
+    """Give a number of bytes in the unit that suits it."""
+    value = float(count)
+    for unit in _SIZE_UNITS:
+        if value < 1024 or unit == _SIZE_UNITS[-1]:
+            return f"{count} B" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1024
+    raise AssertionError("the last unit ends the loop")
+
+
+def rfc3339(moment_ms: int | None) -> str | None:
+    """Give ms since the epoch as RFC 3339 in UTC, None for None."""
+    if moment_ms is None:
+        return None
+    return (
+        dt.datetime.fromtimestamp(moment_ms / 1_000, dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    )
+
+
+def print_status(status: Mapping[str, object]) -> None:
+    """Print the status on one screen."""
+    for line in status_lines(status):
+        click.echo(line[:MAX_WIDTH])
+
+
+def status_lines(status: Mapping[str, object]) -> Iterator[str]:
+    """Give the status as lines: whether it runs, then what is known, then what is wrong."""
+    running = "running" if status.get("running") else "not running; `ccagent run` starts it"
+    pid = f" (pid {status['pid']})" if status.get("running") and status.get("pid") else ""
+    yield _line("ccagent", running + pid)
+    for name, value in status.items():
+        if name not in _STATUS_HANDLED and value not in (None, [], {}):
+            yield _line(name.replace("_", " "), _described(name, value))
+    problems = status.get("problems")
+    for problem in problems if isinstance(problems, Sequence) and not isinstance(problems, str) else ():
+        yield _line("problem", _plain(problem))
+
+
+def _line(label: str, text: str) -> str:
+    return f"{label:<{_LABEL_WIDTH}} {text}"
+
+
+def _described(name: str, value: object) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(_part(str(inner), item) for inner, item in value.items() if item is not None)
+    if isinstance(value, list | tuple):
+        return "; ".join(_described(name, item) for item in value)
+    return _value(name, value)
+
+
+def _part(name: str, value: object) -> str:
+    if name in ("path", "mode", "state"):
+        return _value(name, value)
+    if name.endswith("_microusd") and isinstance(value, int):
+        return f"{money(value)} API-equivalent"
+    if isinstance(value, Mapping):
+        value = ", ".join(_part(str(inner), item) for inner, item in value.items() if item is not None)
+        return f"{name.replace('_', ' ')} ({value})"
+    if name == "bytes" and isinstance(value, int):
+        return size(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{_value(name, value)} {_unitless(name)}"
+    return f"{_unitless(name)} {_value(name, value)}"
+
+
+def _unitless(name: str) -> str:
+    for unit in ("_bytes", "_seconds", "_ms"):
+        name = name.removesuffix(unit)
+    return name.replace("_", " ")
+
+
+def _value(name: str, value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        if name.endswith("_bytes") or name == "bytes":
+            return size(value)
+        return f"{value} ms" if name.endswith("_ms") else f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:.1f} s" if name.endswith("_seconds") else f"{value:g}"
+    return _plain(value)
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, Mapping):
+        return _described("", value)
+    return clean(str(value))
+
+
+def print_verify(report: Mapping[str, object]) -> None:
+    """Print the comparison: every total that differs, then the verdict."""
+    for line in verify_lines(report):
+        click.echo(line)
+
+
+def verify_lines(report: Mapping[str, object]) -> Iterator[str]:
+    """Give the comparison as lines."""
+    totals = report.get("totals")
+    rows = [row for row in totals if isinstance(row, Mapping)] if isinstance(totals, list | tuple) else []
+    if rows:
+        yield f"{'':<32} {'stored':>18} {'recounted':>18}  verdict"
+    for row in rows:
+        stored, recounted = (_value("", row.get(side, "—")) for side in ("stored", "recounted"))
+        name, verdict = (clean(str(row.get(part, ""))) for part in ("name", "verdict"))
+        yield f"{name:<32} {stored:>18} {recounted:>18}  {verdict}"
+    for name in ("files", "checked"):
+        if value := report.get(name):
+            yield _line(name, _described(name, value))
+    differences = report.get("differences")
+    # With the table above each difference stands there already, marked.
+    for difference in differences if isinstance(differences, list | tuple) and not rows else ():
+        yield _line("differs", _plain(difference))
+    yield "equal: the store agrees with the transcripts" if report.get("equal") else "NOT equal: see above"
+
+
+class Progress:
+    """Says on a terminal's standard error how far a long piece of work is; elsewhere it is silent."""
+
+    def __init__(self) -> None:
+        self._shown = False
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._shown:
+            click.echo("\r\x1b[K", err=True, nl=False)
+
+    def __call__(self, done: int, whole: int) -> None:
+        """Show so many bytes done of so many."""
+        if sys.stderr.isatty():
+            self._shown = True
+            share = 100 * done // whole if whole else 100
+            click.echo(f"\r\x1b[K{size(done)} of {size(whole)}, {share} %", err=True, nl=False)

@@ -1,0 +1,228 @@
+"""The effective configuration: option, then environment, then file, then default; each value knows where it came from.
+
+Everything is checked when it is loaded, so that a daemon that has started has no bad value left to find.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+from ccagent import config_file, paths
+from ccagent.config_file import ConfigFile, nearest
+from ccagent.config_keys import CONFIG_VARIABLE, ENV_PREFIX, KEYS, OFF, Key, Kind
+from ccagent.config_values import Place, from_file, from_text, resolve_headers
+from ccagent.errors import ConfigError
+from ccagent.paths import Paths, display
+
+_OTHER_VARIABLES: Final = (CONFIG_VARIABLE, "CCAGENT_TEST_", "CCAGENT_FAILPOINT", "CCAGENT_KILLS", "CCAGENT_NO_SKIPS")
+"""Variables (or their beginnings) that are ours but name no key."""
+
+
+class OriginKind(StrEnum):
+    """Which of the four places a value came from."""
+
+    FLAG = "flag"
+    ENV = "env"
+    FILE = "file"
+    DEFAULT = "default"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Where one value came from; `where` names the option, the variable or the place in the file."""
+
+    kind: OriginKind
+    where: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IngestConfig:
+    """How transcripts are read."""
+
+    max_line_bytes: int
+    scan_interval_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RollupsConfig:
+    """`timezone` is an IANA name, None for the system's zone."""
+
+    timezone: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricsConfig:
+    """What the metrics tell."""
+
+    project_label: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PricesConfig:
+    """`override` is a price table laid over the built-in one."""
+
+    override: Path | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrivacyConfig:
+    """`tier` is the personal tier as written, None where none is."""
+
+    tier: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OtlpConfig:
+    """What ccagent's own configuration says of the export; ccagent.otlp_settings makes destinations of it."""
+
+    endpoint: str | None
+    protocol: str | None
+    headers: Mapping[str, str]
+    timeout_seconds: float
+    compression: str
+    certificate: Path | None
+    client_certificate: Path | None
+    client_key: Path | None
+    insecure: bool
+    interval_seconds: float
+    signals: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogConfig:
+    """`level` and `format` of the log on standard error."""
+
+    level: str
+    format: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Everything a user may choose, checked. `sources` empty means the default roots; `database` is a file's path."""
+
+    sources: tuple[Path, ...]
+    database: str
+    listen: str
+    ingest: IngestConfig
+    rollups: RollupsConfig
+    metrics: MetricsConfig
+    prices: PricesConfig
+    privacy: PrivacyConfig
+    otlp: OtlpConfig
+    log: LogConfig
+    paths: Paths
+    file: Path | None  # None where no file was read
+    origins: Mapping[str, Origin]
+    notices: tuple[str, ...]
+
+    @property
+    def listen_address(self) -> tuple[str, int] | None:
+        """Host and port of the listener, None when it is off. An IPv6 host comes without its brackets."""
+        return split_listen(self.listen)
+
+    def value(self, name: str) -> object:
+        """Give the value of a dotted key."""
+        section, _, leaf = name.rpartition(".")
+        return getattr(getattr(self, section) if section else self, leaf)
+
+    def is_set(self, name: str) -> bool:
+        """Tell whether a key was set anywhere, even to its default."""
+        return self.origins[name].kind is not OriginKind.DEFAULT
+
+
+def load(flags: Mapping[str, object], env: Mapping[str, str], path: Path | None = None) -> Config:
+    """Give the effective configuration.
+
+    `flags` holds command-line values by dotted key; None and () mean "not given". `path` names the file; without it
+    CCAGENT_CONFIG does, else the XDG place, where it may be absent. Raises ConfigError for anything wrong anywhere.
+    """
+    places = paths.resolve(env)
+    file = _open(env, path, places)
+    values: dict[str, Any] = {}
+    origins: dict[str, Origin] = {}
+    for key in KEYS:
+        values[key.name], origins[key.name] = _pick(key, flags, env, file)
+    if values["database"] is None:
+        values["database"] = str(places.database)
+    split_listen(values["listen"], origins["listen"].where or "listen")
+    return Config(
+        sources=values["sources"],
+        database=values["database"],
+        listen=values["listen"],
+        ingest=IngestConfig(**_section(values, "ingest")),
+        rollups=RollupsConfig(**_section(values, "rollups")),
+        metrics=MetricsConfig(**_section(values, "metrics")),
+        prices=PricesConfig(**_section(values, "prices")),
+        privacy=PrivacyConfig(**_section(values, "privacy")),
+        otlp=OtlpConfig(**_section(values, "otlp")),
+        log=LogConfig(**_section(values, "log")),
+        paths=places,
+        file=file.path if file else None,
+        origins=MappingProxyType(origins),
+        notices=_unknown_variables(env),
+    )
+
+
+def split_listen(listen: str, where: str = "listen") -> tuple[str, int] | None:
+    """Give host and port of HOST:PORT, None for "off". Raises ConfigError, naming `where`, for anything else."""
+    if listen == OFF:
+        return None
+    host, colon, port = listen.rpartition(":")
+    bare = host.removeprefix("[").removesuffix("]")
+    bracketed = host.startswith("[") and host.endswith("]")
+    if not colon or not bare or not (port.isascii() and port.isdigit()) or int(port) > 65_535:
+        raise ConfigError(f'{where}: {listen!r} is no HOST:PORT; write such as "127.0.0.1:9464", or "off" for no port')
+    if ":" in bare and not bracketed:
+        raise ConfigError(f'{where}: an IPv6 host stands in brackets; write "[{bare}]:{port}"')
+    return bare, int(port)
+
+
+def _open(env: Mapping[str, str], path: Path | None, places: Paths) -> ConfigFile | None:
+    if path is None and env.get(CONFIG_VARIABLE):
+        path = paths.expand(env[CONFIG_VARIABLE], env)
+    if path is not None:
+        return config_file.read(path)
+    return config_file.read(places.config_file) if places.config_file.exists() else None
+
+
+def _pick(
+    key: Key, flags: Mapping[str, object], env: Mapping[str, str], file: ConfigFile | None
+) -> tuple[object, Origin]:
+    given = flags.get(key.name)
+    if given is not None and given != ():
+        place = Place(where=key.option or key.name, env=env)
+        value = from_text(key, given, place) if isinstance(given, str) else from_file(key, given, place)
+        return value, Origin(kind=OriginKind.FLAG, where=place.where)
+    if text := env.get(key.variable):
+        place = Place(where=key.variable, env=env)
+        return from_text(key, text, place), Origin(kind=OriginKind.ENV, where=key.variable)
+    if file is not None and key.name in file.values:
+        folder = Path(os.path.abspath(file.path.parent))  # noqa: PTH100 - resolve() would follow a linked folder
+        place = Place(where="", env=env, folder=folder, file=file, key=key.name)
+        value = from_file(key, file.values[key.name], place)
+        if key.kind is Kind.TABLE:
+            value = resolve_headers(value, place)
+        return value, Origin(kind=OriginKind.FILE, where=display(file.path))
+    return key.default, Origin(kind=OriginKind.DEFAULT)
+
+
+def _section(values: Mapping[str, Any], section: str) -> dict[str, Any]:
+    prefix = section + "."
+    return {name.removeprefix(prefix): value for name, value in values.items() if name.startswith(prefix)}
+
+
+def _unknown_variables(env: Mapping[str, str]) -> tuple[str, ...]:
+    known = [key.variable for key in KEYS]
+    notices = []
+    for name in sorted(env):
+        if not name.startswith(ENV_PREFIX) or name in known or name.startswith(_OTHER_VARIABLES):
+            continue
+        match = nearest(name, known)
+        notices.append(f"the variable {display(name)} means nothing to ccagent" + (f"; {match}?" if match else ""))
+    return tuple(notices)

@@ -1,0 +1,23 @@
+"""Reading the configuration again while the daemon runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ccagent.config import Config, OriginKind, load
+
+FIXED = ("sources", "database", "listen", "ingest", "rollups", "prices")
+"""What is only read at the start."""
+
+
+def again(config: Config, env: Mapping[str, str]) -> Config:
+    """The configuration as its file says now, under the same command-line values. ConfigError as at the start."""
+    flags = {
+        name: config.value(name) for name, origin in config.origins.items() if origin.kind is OriginKind.FLAG
+    }  # fmt: skip
+    return load(flags, env, config.file)
+
+
+def needs_restart(old: Config, new: Config) -> list[str]:
+    """Parts that changed and hold only from the next start on."""
+    return [name for name in FIXED if getattr(old, name) != getattr(new, name)]

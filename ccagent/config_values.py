@@ -1,0 +1,265 @@
+"""From what was written to the value it means: one checked conversion a kind of key, whatever the place."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote
+
+from ccagent import paths
+from ccagent.config_keys import Key, Kind
+from ccagent.errors import ConfigError
+
+if TYPE_CHECKING:
+    from ccagent.config_file import ConfigFile
+
+SOURCE_KIND: Final = "claude"
+"""The one kind of transcripts that is read; `claude:DIR` and `DIR` mean the same."""
+
+KIND_WORDS: Final = (SOURCE_KIND, "codex")
+"""Words that stand for a kind, not for a folder, where a list of sources is split."""
+
+_KINDED = re.compile(r"([a-z][a-z0-9_-]+):(.*)", re.DOTALL)
+_VARIABLE = re.compile(r"\$\{([^}]*)\}")
+_TRUE: Final = frozenset({"true", "1", "yes", "on"})
+_FALSE: Final = frozenset({"false", "0", "no", "off"})
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+
+_LITERAL_SECRET = re.compile(
+    r"\b(?:bearer|basic)\s+[^\s$]"  # an authorization spelled out
+    r"|\beyJ[\w-]{6,}\.[\w-]+\."  # a JSON web token
+    r"|\b(?:sk|pk|ghp|gho|glc|glsa|xox[abp])[-_][\w-]{8,}|\bAKIA[0-9A-Z]{12,}",  # the usual forms of keys
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a value was written: for messages, and for what relative paths start from."""
+
+    where: str
+    env: Mapping[str, str]
+    folder: Path | None = None  # None: as it stands, relative to the working folder
+    file: ConfigFile | None = None
+    key: str = ""
+
+    def __str__(self) -> str:
+        return self.file.where(self.key) if self.file else self.where
+
+    def fail(self, key: Key, problem: str) -> ConfigError:
+        """Make the error that names the place and the key."""
+        return ConfigError(f"{self}: {key.name} {problem}")
+
+
+def from_text(key: Key, text: str, place: Place) -> object:
+    """Convert the text of an option or variable. Raises ConfigError when it is no value of the key."""
+    return _checked(key, _TEXT_READERS[key.kind](key, text.strip(), place), place)
+
+
+def from_file(key: Key, value: object, place: Place) -> object:
+    """Convert a typed value of the file (or a repeated option). Raises ConfigError when it is no value of the key."""
+    return _checked(key, _typed(key, value, place), place)
+
+
+def header_pairs(text: str) -> tuple[dict[str, str], int]:
+    """Read `name=value,name=value` with percent-encoded values, as OTEL_EXPORTER_OTLP_HEADERS has them.
+
+    Gives the headers (names in lower case) and the number of pieces that are none; those may hold secrets and are
+    never repeated.
+    """
+    headers: dict[str, str] = {}
+    bad = 0
+    for piece in text.split(","):
+        if not piece.strip():
+            continue
+        name, equals, value = piece.partition("=")
+        name, value = unquote(name.strip()), unquote(value.strip())
+        if equals and _HEADER_NAME.fullmatch(name) and _printable(value):
+            headers[name.lower()] = value
+        else:
+            bad += 1
+    return headers, bad
+
+
+def resolve_headers(value: object, place: Place) -> dict[str, str]:
+    """Replace each `${VARIABLE}` of the file's headers from the environment.
+
+    Raises ConfigError, naming file, line and variable, for one that is not set, and for a secret spelled out.
+    """
+    assert isinstance(value, dict)
+    headers: dict[str, str] = {}
+    for name, text in value.items():
+        where = place.file.where(place.key, name) if place.file else place.where
+        if not _HEADER_NAME.fullmatch(name):
+            raise ConfigError(f"{where}: {name!r} is no header name; letters, digits and dashes make one")
+        if _LITERAL_SECRET.search(_VARIABLE.sub("$", text)):
+            raise ConfigError(
+                f"{where}: the header {name!r} holds a secret; put it into a variable and write ${{VARIABLE}}"
+            )
+        for variable in _VARIABLE.findall(text):
+            if not place.env.get(variable):
+                raise ConfigError(f"{where}: the header {name!r} needs the variable {variable}, which is not set")
+        resolved = _VARIABLE.sub(lambda match: place.env[match[1]], text)
+        if not _printable(resolved):
+            raise ConfigError(f"{where}: the header {name!r} holds a line break or another control character")
+        headers[name.lower()] = resolved
+    return headers
+
+
+def _printable(value: str) -> bool:
+    return all(char >= " " and char != "\x7f" for char in value)
+
+
+def _checked(key: Key, value: object, place: Place) -> object:
+    if key.choices and not isinstance(value, tuple) and value not in key.choices:
+        raise place.fail(key, f"is one of {_listed(key)}, not {value!r}")
+    if key.choices and isinstance(value, tuple) and (unknown := [one for one in value if one not in key.choices]):
+        raise place.fail(key, f"holds any of {_listed(key)}, not {unknown[0]!r}")
+    if key.minimum is not None and isinstance(value, int | float) and value < key.minimum:
+        raise place.fail(key, f"is at least {key.minimum:g}, not {value:g}")
+    if key.name == "rollups.timezone" and isinstance(value, str):
+        _check_zone(key, value, place)
+    return value
+
+
+def _listed(key: Key) -> str:
+    return ", ".join(str(choice) for choice in key.choices)
+
+
+def _check_zone(key: Key, name: str, place: Place) -> None:
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise place.fail(key, f'is an IANA zone such as "Europe/Berlin"; {name!r} is not known here') from error
+
+
+def _typed(key: Key, value: object, place: Place) -> object:
+    kind = key.kind
+    if kind is Kind.FLAG and isinstance(value, bool):
+        return value
+    if kind is Kind.INTEGER and isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if kind is Kind.NUMBER and isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        return float(value)
+    if kind in (Kind.TEXT, Kind.PATH) and isinstance(value, str) and value:
+        return _TEXT_READERS[kind](key, value, place)
+    if kind in (Kind.PATHS, Kind.CHOICES) and isinstance(value, list | tuple):
+        if not all(isinstance(item, str) and item for item in value):
+            raise place.fail(key, "is a list of texts, none of them empty")
+        return tuple(_source(key, item, place) for item in value) if kind is Kind.PATHS else tuple(value)
+    if kind is Kind.TABLE and isinstance(value, dict):
+        if not all(isinstance(item, str) for item in value.values()):
+            raise place.fail(key, "is a table whose values are texts")
+        return dict(value)
+    raise place.fail(key, f"is {kind.value}, not {_kind_of(value)}")
+
+
+def _kind_of(value: object) -> str:
+    names = {bool: "true or false", int: "an integer", float: "a number", list: "a list", dict: "a table"}
+    if isinstance(value, str):
+        return f"the text {value!r}"
+    return names.get(type(value), "a date or time")
+
+
+def _read_text(key: Key, text: str, place: Place) -> object:
+    return _read_database(key, text, place) if key.name == "database" else text
+
+
+def _read_database(key: Key, text: str, place: Place) -> str:
+    """Give the path of the database file; a URL's path is absolute, with one slash at its beginning or two."""
+    scheme, marks, rest = text.partition("://")
+    if not marks:
+        return str(_read_path(key, text, place))
+    # The text is not repeated: a URL of a server holds a password.
+    if scheme != "sqlite" or not rest.startswith("/") or not rest.strip("/"):
+        raise place.fail(key, "is a path or sqlite:///path; other databases are not known")
+    return "/" + rest.lstrip("/")
+
+
+def _read_path(key: Key, text: str, place: Place) -> Path:
+    if "\0" in text:
+        raise place.fail(key, "is a path and holds a NUL byte")
+    path = paths.expand(text, place.env)
+    return place.folder / path if place.folder else path
+
+
+def _read_sources(key: Key, text: str, place: Place) -> tuple[Path, ...]:
+    """Split a list of folders as PATH is split; a piece that is only a kind belongs to the piece behind it.
+
+    Not seen: a folder whose name holds the separator; it can be named in the file or by the option.
+    """
+    if place.where.startswith("-"):
+        return (_source(key, text, place),)
+    found: list[Path] = []
+    pending = ""
+    for piece in text.split(os.pathsep):
+        if piece in KIND_WORDS and not pending:
+            pending = piece + ":"
+        elif piece:
+            found.append(_source(key, pending + piece, place))
+            pending = ""
+    if pending:
+        found.append(_source(key, pending.removesuffix(":"), place))
+    return tuple(found)
+
+
+def _source(key: Key, text: str, place: Place) -> Path:
+    if (match := _KINDED.fullmatch(text)) and "/" not in match[1]:
+        if match[1] != SOURCE_KIND:
+            raise place.fail(key, f'knows the kind "{SOURCE_KIND}:" only, not "{match[1]}:"; write ./ before a folder')
+        text = match[2]
+    if not text:
+        raise place.fail(key, "needs a folder")
+    return _read_path(key, text, place)
+
+
+def _read_choices(key: Key, text: str, place: Place) -> tuple[str, ...]:
+    return tuple(piece.strip() for piece in text.split(",") if piece.strip())
+
+
+def _read_integer(key: Key, text: str, place: Place) -> int:
+    if not re.fullmatch(r"[+-]?[0-9]{1,18}", text):
+        raise place.fail(key, f"is an integer, not {text!r}")
+    return int(text)
+
+
+def _read_number(key: Key, text: str, place: Place) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise place.fail(key, f"is a number, not {text!r}")
+    return number
+
+
+def _read_flag(key: Key, text: str, place: Place) -> bool:
+    if text.lower() in _TRUE | _FALSE:
+        return text.lower() in _TRUE
+    raise place.fail(key, f"is true or false, not {text!r}")
+
+
+def _read_headers(key: Key, text: str, place: Place) -> dict[str, str]:
+    headers, bad = header_pairs(text)
+    if bad:
+        raise place.fail(key, f"is name=value,name=value with percent-encoded values; {bad} of its pieces are not")
+    return headers
+
+
+_TEXT_READERS: Final[dict[Kind, Callable[[Key, str, Place], object]]] = {
+    Kind.TEXT: _read_text,
+    Kind.PATH: _read_path,
+    Kind.PATHS: _read_sources,
+    Kind.CHOICES: _read_choices,
+    Kind.INTEGER: _read_integer,
+    Kind.NUMBER: _read_number,
+    Kind.FLAG: _read_flag,
+    Kind.TABLE: _read_headers,
+}

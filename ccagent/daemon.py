@@ -1,0 +1,327 @@
+"""The daemon: wires store, threads and signals, in this order of life.
+
+Start: lock → database → watch → scan → ready (the listener says so) → catch-up. Stop: threads are asked to end, each
+finishes or rolls back its transaction; nothing is drained, because everything due stands in the database. A thread
+that dies ends the process, so that the supervisor restarts a whole daemon.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import signal
+import sys
+import threading
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any, Final
+
+import orjson
+
+from ccagent import __version__, config_reload
+from ccagent.clock import Clock, SystemClock
+from ccagent.config import Config
+from ccagent.errors import CcagentError, ConfigError, PortTakenError, ThreadDiedError
+from ccagent.facts.pricing import PriceTable
+from ccagent.follow.roots import default_roots
+from ccagent.logs import configure, get_logger
+from ccagent.metrics import names as metric
+from ccagent.metrics.snapshot import Snapshot
+from ccagent.otlp_settings import resolve
+from ccagent.service.exporting import Exporting, describe
+from ccagent.service.following import Following
+from ccagent.service.gauges import make_snapshot
+from ccagent.service.live import Live, StatusFile
+from ccagent.service.scheduling import Scheduling, keep_zone
+from ccagent.store.instance import InstanceLock
+from ccagent.store.location import sqlite_path
+from ccagent.store.open import open_reader
+from ccagent.store.sqlite import SqliteStore
+from ccagent.zone import local_zone
+
+STOP_SECONDS: Final = 1.5
+"""What the threads get to end, together; the process is to be gone 2 s after SIGTERM."""
+
+BIND_SECONDS: Final = 15.0
+"""Between two tries for a taken port, under a service manager."""
+
+EXPORT_STOP_SECONDS: Final = 0.3
+"""A sender that waits for an answer is not waited for: a resend has the same ids."""
+
+
+class Daemon:
+    """One database and everything that works on it, in this process."""
+
+    def __init__(self, config: Config, env: Mapping[str, str], clock: Clock | None = None) -> None:
+        """Open the store under its lock. Errors of configuration, store or another instance are raised here."""
+        os.umask(0o077)
+        self.config = config
+        self.env = env
+        self.clock = clock or SystemClock()
+        self.live = Live(started_ms=self.clock.now_ms())
+        self.stop = threading.Event()
+        self.settings = resolve(config, env)
+        self._log = get_logger()
+        self._failure: BaseException | None = None
+        self._reload = threading.Event()
+        self._exporting: Exporting | None = None
+        self._listener: Any = None
+        database = sqlite_path(config.database)
+        self.database = database
+        self._instance = InstanceLock(database)
+        self._instance.acquire()
+        try:
+            self.store = SqliteStore(
+                database, clock=self.clock, prices=load_prices(config), exportable=self._exportable()
+            )
+            self.zone = keep_zone(self.store, config.rollups.timezone or local_zone(env))
+            roots = list(config.sources) or default_roots(env, Path.home())
+            self.following = Following(
+                self.store, roots, self.live, self.clock, max_line=config.ingest.max_line_bytes,
+                scan_seconds=config.ingest.scan_interval_seconds, on_change=self._changed,
+            )  # fmt: skip
+            self.status_file = StatusFile(database)
+            self.scheduling = Scheduling(self.store, self.zone, self.live, self.clock, self.status_file)
+        except BaseException:
+            self._instance.release()
+            raise
+
+    def _exportable(self) -> Callable[[str | None], bool]:
+        """Whether facts of a folder may leave, as booked with each total (its own resolver: one thread a resolver)."""
+        from ccagent.export.privacy import TierResolver
+
+        tiers = TierResolver(self.settings.personal_tier, self.clock.now_ms)
+        return lambda cwd: tiers.tier(cwd) >= 1
+
+    def _changed(self) -> None:
+        self.scheduling.changed()
+        if self._exporting is not None:
+            self._exporting.wake()
+
+    # ---- running ---------------------------------------------------------------------------------------------------
+
+    def run(self, progress: Callable[[Live], None] | None = None) -> int:
+        """Run until a signal; the exit code."""
+        self._announce()
+        threads = [
+            self._thread("follow", lambda: self.following.run(self.stop)),
+            self._thread("schedule", lambda: self.scheduling.run(self.stop)),
+        ]
+        try:
+            self._open_listener()
+            self._start_exports()
+            self._wait(progress)
+        except CcagentError as error:
+            self._failure = self._failure or error
+        finally:
+            self.stop.set()
+            self._end(threads)
+        if self._failure is not None:
+            raise self._failure
+        return 0
+
+    def once(self, progress: Callable[[int, int], None] | None = None) -> dict[str, str]:
+        """Take in all there is, roll up, send what is due once; what could not be sent, by signal."""
+        try:
+            self.following.once(progress)
+            self.scheduling.refresh()
+            if not self.settings.enabled:
+                return {}
+            return self._make_exporting().drain()
+        finally:
+            self.following.follower.close()
+            self.close()
+
+    def close(self) -> None:
+        """Close the database and give up the lock."""
+        self.store.close()
+        self._instance.release()
+
+    def _announce(self) -> None:
+        self._log.info("daemon.start", version=__version__, pid=os.getpid(), zone=self.zone.key)
+        for notice in (*self.config.notices, *self.settings.notices):
+            self._log.warning("config.notice", notice=notice)
+        if self.settings.enabled:
+            self._log.info("export.on", **describe(self.settings))
+        self.store.book({(metric.STARTS, (str(self.settings.personal_tier),), True): 1})
+
+    def _wait(self, progress: Callable[[Live], None] | None) -> None:
+        next_bind = self.clock.monotonic() + BIND_SECONDS
+        while not self.stop.wait(0.2):
+            if progress is not None:
+                progress(self.live)
+            if self._reload.is_set():
+                self._reload.clear()
+                self._reload_config()
+            if self._listener is None and self.config.listen_address and self.clock.monotonic() >= next_bind:
+                next_bind = self.clock.monotonic() + BIND_SECONDS
+                self._open_listener()
+
+    def _thread(self, name: str, work: Callable[[], None]) -> threading.Thread:
+        """A thread whose death ends the process."""
+
+        def guarded() -> None:
+            try:
+                work()
+            except BaseException as error:
+                if not self.stop.is_set():
+                    self._died(name, error)
+            else:
+                if not self.stop.is_set() and name in ("follow", "schedule"):
+                    self._died(name, RuntimeError("it returned"))
+
+        thread = threading.Thread(target=guarded, name=f"ccagent-{name}", daemon=True)
+        thread.start()
+        return thread
+
+    def _died(self, name: str, error: BaseException) -> None:
+        self._log.error("thread.died", thread=name, error=f"{type(error).__name__}: {error}", exc_info=error)
+        self._failure = ThreadDiedError(
+            f"the {name} thread died ({type(error).__name__}: {error}); start ccagent again"
+        )
+        self.stop.set()
+        self.following.wake.set()
+
+    def _end(self, threads: list[threading.Thread]) -> None:
+        self.following.wake.set()
+        if self._listener is not None:
+            self._listener.stop()
+        if self._exporting is not None:
+            self._exporting.stop(EXPORT_STOP_SECONDS)
+        deadline = self.clock.monotonic() + STOP_SECONDS
+        for thread in threads:
+            thread.join(max(0.05, deadline - self.clock.monotonic()))
+        self.status_file.remove()
+        self._log.info("daemon.stop", unread_bytes=self.live.unread_bytes, pending_bytes=self.live.pending_bytes)
+        if any(thread.is_alive() for thread in threads):
+            # A transaction that does not end in time is rolled back by the next start: the lines are read again.
+            sys.stderr.flush()
+            os._exit(0 if self._failure is None else ThreadDiedError.exit_code)
+        self.close()
+
+    # ---- faces -----------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _reader(self) -> Iterator[Any]:
+        with open_reader(self.database) as conn:
+            yield conn
+
+    def snapshot(self, *, exportable_only: bool = False) -> Snapshot:
+        """All metrics of this moment, over a connection of its own."""
+        with open_reader(self.database) as conn:
+            return make_snapshot(
+                conn, self.live, self.database, self.clock.now_ms(),
+                project_label=self.config.metrics.project_label, exportable_only=exportable_only,
+            )  # fmt: skip
+
+    def _open_listener(self) -> None:
+        address = self.config.listen_address
+        if address is None:
+            self.live.listen = "off"
+            return
+        from ccagent.api.routes import AppState
+        from ccagent.api.server import HttpListener
+
+        state = AppState(snapshot=self.snapshot, ready=lambda: self.live.ready, version=__version__)
+        listener = HttpListener(state, *address, on_death=lambda error: self._died("listener", error))
+        try:
+            listener.start()
+        except PortTakenError as error:
+            if sys.stderr.isatty():
+                raise
+            self.live.problem("listen", str(error))
+            self._log.error("listen.taken", error=str(error), retry_seconds=BIND_SECONDS)
+            return
+        self._listener = listener
+        self.live.problem("listen", None)
+        self.live.listen = listener.url
+        self._log.info("listen.open", url=listener.url)
+
+    def _make_exporting(self) -> Exporting:
+        return Exporting(
+            self.settings, self.store, self._reader, self.live, self.clock, __version__,
+            lambda: self.snapshot(exportable_only=True),
+        )  # fmt: skip
+
+    def _start_exports(self) -> None:
+        if self.settings.enabled:
+            self._exporting = self._make_exporting()
+            self._exporting.start(self._thread)
+
+    # ---- signals ---------------------------------------------------------------------------------------------------
+
+    def install_signals(self) -> None:
+        """SIGTERM and SIGINT end it (a second one at once), SIGHUP reloads, SIGUSR1 dumps all stacks."""
+
+        def end(number: int, frame: FrameType | None) -> None:
+            if self.stop.is_set():
+                os._exit(130 if number == signal.SIGINT else 1)
+            self.stop.set()
+            self.following.wake.set()
+
+        signal.signal(signal.SIGTERM, end)
+        signal.signal(signal.SIGINT, end)
+        signal.signal(signal.SIGHUP, lambda number, frame: self._reload.set())
+        faulthandler.register(signal.SIGUSR1, all_threads=True)
+
+    def _reload_config(self) -> None:
+        """Take the new configuration if it is whole and sound; else keep the old one and say so."""
+        try:
+            fresh = config_reload.again(self.config, self.env)
+            settings = resolve(fresh, self.env)
+        except CcagentError as error:
+            self.live.reload_ok = False
+            self.live.problem("config", f"the old configuration is kept: {error}")
+            self._log.error("config.reload_failed", error=str(error))
+            return
+        stays = config_reload.needs_restart(self.config, fresh)
+        self.config = fresh
+        configure(level=fresh.log.level, format=fresh.log.format)
+        if settings != self.settings:
+            if self._exporting is not None:
+                self._exporting.stop(EXPORT_STOP_SECONDS)
+                self._exporting = None
+            self.settings = settings
+            self.store.ingest_state.ledger.leaves = self._exportable()
+            self.live.exports = {}
+            self._start_exports()
+        self.live.reload_ok = True
+        self.live.problem("config", f"restart to apply: {', '.join(stays)}" if stays else None)
+        self._log.info("config.reloaded", restart_for=stays)
+
+
+def load_prices(config: Config) -> PriceTable:
+    """The bundled price table, with the owner's override laid over it. ConfigError names what is wrong in that file."""
+    table = PriceTable.bundled()
+    path = config.prices.override
+    if path is None:
+        return table
+    try:
+        data = path.read_bytes()
+        override = orjson.loads(data) if path.suffix == ".json" else tomllib.loads(data.decode())
+        if not isinstance(override, dict):
+            raise ValueError("it is no table")
+        return table.with_override(override)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"the price file {path} cannot be used: {error}") from error
+
+
+def run_forever(config: Config, env: Mapping[str, str], progress: Callable[[Live], None] | None = None) -> int:
+    """`ccagent run`: follow until a signal; the exit code."""
+    configure(level=config.log.level, format=config.log.format)
+    daemon = Daemon(config, env)
+    daemon.install_signals()
+    return daemon.run(progress)
+
+
+def run_once(
+    config: Config, env: Mapping[str, str], progress: Callable[[int, int], None] | None = None
+) -> tuple[Live, dict[str, str]]:
+    """`ccagent run --once`: what was taken in, and what could not be sent."""
+    configure(level=config.log.level, format=config.log.format)
+    daemon = Daemon(config, env)
+    problems = daemon.once(progress)
+    return daemon.live, problems

@@ -1,0 +1,188 @@
+"""Runs the demo: an invented week and a live session in a temporary tree, followed by a daemon of its own.
+
+Nothing of the user's is touched: database, configuration and state lie in the temporary folder, the daemon inherits
+no CCAGENT_* and no OTEL_* variable, and nothing is exported.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from ccagent.demo.transcript import Session
+from ccagent.demo.writer import live_session, past_week
+from ccagent.errors import NotRunningError
+
+LOOPBACK: Final = "127.0.0.1"
+
+START_SECONDS: Final = 30.0
+"""A daemon that does not answer by then has failed; it normally takes less than two."""
+
+STOP_SECONDS: Final = 10.0
+"""Five times what a daemon may take to stop."""
+
+POLL_SECONDS: Final = 0.2
+REQUEST_SECONDS: Final = 5.0
+
+CAUGHT_UP_MARK: Final = b"\nccagent_requests"
+"""Metrics of facts are on the page only once the first catch-up is done."""
+
+OWN_PREFIXES: Final = ("CCAGENT_", "OTEL_", "XDG_", "CLAUDE_")
+"""Variables that would lead the demo's daemon to the user's own things."""
+
+Talk = Callable[[str], None]
+
+
+def run_demo(listen: str | None = None, keep: bool = False, seconds: float | None = None, seed: int = 1) -> int:
+    """Show the demo until Ctrl-C, or for `seconds` after its live session ended; exit code 0, or the daemon's own.
+
+    `listen` is HOST:PORT of the demo's listener, None takes a free port of the loopback. `keep` leaves the temporary
+    folder where it is.
+    """
+    home = Path(tempfile.mkdtemp(prefix="ccagent-demo-"))
+    tree, database = home / "projects", home / "demo.db"
+    talk = _talk
+    try:
+        count = write_sessions(tree, past_week(_now_ms(), seed))
+        talk(f"{count} invented transcripts of the past week are in {tree}")
+        return _show(home, tree, database, listen or f"{LOOPBACK}:{free_port()}", seconds, seed, talk)
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        if keep:
+            talk(f"kept in {home}; look again with: ccagent usage --db {database}")
+        else:
+            shutil.rmtree(home, ignore_errors=True)
+
+
+def _show(home: Path, tree: Path, database: Path, listen: str, seconds: float | None, seed: int, talk: Talk) -> int:
+    environment = own_environment(os.environ, home)
+    with _daemon(home, tree, database, listen, environment) as daemon:
+        wait_until_caught_up(daemon, listen, home / "daemon.log")
+        _usage(database, environment, "day")
+        talk(f"metrics:  http://{listen}/metrics")
+        talk(f"database: {database}")
+        talk("A live session begins; its lines come one by one.")
+        session = live_session(_now_ms(), seed)
+        play(tree, session)
+        _usage(database, environment, "model")
+        talk("The live session is over. " + ("Ctrl-C ends the demo." if seconds is None else ""))
+        deadline = None if seconds is None else time.monotonic() + seconds
+        while daemon.poll() is None and (deadline is None or time.monotonic() < deadline):
+            time.sleep(POLL_SECONDS)
+        code = daemon.poll()
+    return code or 0
+
+
+def write_sessions(tree: Path, sessions: list[Session]) -> int:
+    """Write every session and sub-agent file below `tree`; returns the number of files."""
+    count = 0
+    for session in sessions:
+        for part in (session, *session.agents):
+            path = tree / part.path
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(part.content)
+            os.utime(path, (part.now / 1000, part.now / 1000))
+            count += 1
+    return count
+
+
+def play(tree: Path, session: Session, pause: Callable[[float], None] = time.sleep) -> None:
+    """Append each line of `session` and its sub-agents when its time has come."""
+    lines = sorted(
+        ((line.at_ms, order, part.path, line.raw) for order, part in enumerate((session, *session.agents))
+         for line in part.lines),
+        key=lambda line: line[:2],
+    )  # fmt: skip
+    for at_ms, _, name, raw in lines:
+        left = at_ms - _now_ms()
+        if left > 0:
+            pause(left / 1000)
+        path = tree / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab") as file:
+            file.write(raw)
+
+
+def own_environment(environment: Mapping[str, str], home: Path) -> dict[str, str]:
+    """`environment` without what would lead to the user's configuration, database or collector."""
+    kept = {name: value for name, value in environment.items() if not name.startswith(OWN_PREFIXES)}
+    folders = {f"XDG_{kind}_HOME": str(home / kind.lower()) for kind in ("CONFIG", "DATA", "STATE", "CACHE")}
+    return kept | folders | {"HOME": str(home)}
+
+
+def free_port() -> int:
+    """A port of the loopback that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def _daemon(
+    home: Path, tree: Path, database: Path, listen: str, environment: dict[str, str]
+) -> Iterator[subprocess.Popen[bytes]]:
+    command = [sys.executable, "-m", "ccagent", "run", "--source", str(tree), "--db", str(database), "--listen", listen]
+    with (home / "daemon.log").open("wb") as log:
+        daemon = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        try:
+            yield daemon
+        finally:
+            # A Ctrl-C reaches the daemon, too; then it is on its way out already.
+            if daemon.poll() is None:
+                daemon.send_signal(signal.SIGTERM)
+            try:
+                daemon.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                daemon.kill()
+                daemon.wait()
+
+
+def wait_until_caught_up(daemon: subprocess.Popen[bytes], listen: str, log: Path) -> None:
+    """Return when the daemon has taken in what there is. NotRunningError, with its last words, when it ends."""
+    deadline = time.monotonic() + START_SECONDS
+    while daemon.poll() is None and time.monotonic() < deadline:
+        if CAUGHT_UP_MARK in b"\n" + _page(f"http://{listen}/metrics"):
+            return
+        time.sleep(POLL_SECONDS)
+    state = "has not taken in the week" if daemon.poll() is None else f"ended with {daemon.returncode}"
+    words = log.read_bytes()[-1_000:].decode("utf-8", "replace").strip()
+    raise NotRunningError(f"the demo's daemon on {listen} {state}; its last words: {words or 'none'}")
+
+
+def _page(address: str) -> bytes:
+    # Without the user's proxies: the page is on this machine.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(address, timeout=REQUEST_SECONDS) as answer:
+            page: bytes = answer.read()
+            return page
+    except OSError:
+        return b""
+
+
+def _usage(database: Path, environment: dict[str, str], by: str) -> None:
+    sys.stdout.flush()
+    subprocess.run(
+        [sys.executable, "-m", "ccagent", "usage", "--db", str(database), "--by", by], env=environment, check=False
+    )
+
+
+def _talk(words: str) -> None:
+    print(words, file=sys.stderr, flush=True)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

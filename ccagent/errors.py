@@ -1,0 +1,73 @@
+"""Everything that ccagent raises on purpose, as one tree, each with the exit code it ends the command with.
+
+    CcagentError (1)
+    ├── UsageError (2)             options that contradict each other or cannot be read
+    ├── NotRunningError (3)        a verb needs the running daemon
+    ├── NoDataError (20)           a report was asked of an empty store
+    ├── ThreadDiedError (70)       one of the daemon's threads ended; the supervisor restarts it whole
+    ├── InstanceRunningError (75)  another instance holds the database
+    ├── ConfigError (78)           the configuration is wrong; a restart would not help
+    ├── PortTakenError (1)         another socket holds the listener's address
+    ├── StoreError (1)             the database cannot be opened, read or written
+    └── SourceError (1)            a transcript tree cannot be read
+
+Every message says what happened, where, and what to do next.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class CcagentError(Exception):
+    """Root of the tree: raised only as one of its children, caught where the command ends."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class UsageError(CcagentError):
+    """Raised when an option or argument cannot be understood or contradicts another."""
+
+    exit_code: ClassVar[int] = 2
+
+
+class NotRunningError(CcagentError):
+    """Raised when a verb needs the running daemon and there is none."""
+
+    exit_code: ClassVar[int] = 3
+
+
+class NoDataError(CcagentError):
+    """Raised when a report is asked of a store that holds no facts yet."""
+
+    exit_code: ClassVar[int] = 20
+
+
+class ThreadDiedError(CcagentError):
+    """Raised when a long-lived thread ended by itself: the process goes with it, never half a daemon."""
+
+    exit_code: ClassVar[int] = 70
+
+
+class InstanceRunningError(CcagentError):
+    """Raised when another process holds the lock of the same database."""
+
+    exit_code: ClassVar[int] = 75
+
+
+class ConfigError(CcagentError):
+    """Raised when an option, a variable or the configuration file holds what cannot be honoured."""
+
+    exit_code: ClassVar[int] = 78
+
+
+class PortTakenError(CcagentError):
+    """Raised when another socket holds the address; under a service manager the bind is worth repeating."""
+
+
+class StoreError(CcagentError):
+    """Raised when the database cannot be opened, is of a foreign version, or refuses a write."""
+
+
+class SourceError(CcagentError):
+    """Raised when a named transcript tree cannot be read at all; a single bad file never raises."""

@@ -1,0 +1,1 @@
+"""Where facts and metrics leave the store: the Prometheus page and OTLP."""

@@ -1,0 +1,72 @@
+"""A closed fact with all that its span needs: the value that goes from the store to the span builder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from ccagent.facts.model import KEY_PREFIXES, EventType
+
+SPAN_TYPES: Final = (EventType.TURN, EventType.LLM_REQUEST, EventType.TOOL_CALL, EventType.SUBAGENT_RUN)
+"""Facts that become spans."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClosedFact:
+    """One closed turn, request, tool call or sub-agent run. Times in milliseconds UTC, cost in micro-dollars.
+
+    `turn` is the prompt uuid of the turn it belongs to; for facts of a sub-agent, that of the run's resolved turn, None
+    while the run is not linked. `agent` is the sub-agent whose run it is or belongs to, `agent_tool` the id of the tool
+    call that launched it. `project` and `cwd` decide the tier and are never sent.
+    """
+
+    fact_id: int
+    event_type: EventType
+    native: str
+    status: int
+    flags: int = 0
+    session: str | None = None
+    turn: str | None = None
+    previous_turn: str | None = None
+    agent: str | None = None
+    agent_tool: str | None = None
+    depth: int | None = None
+    name: str | None = None
+    stop: str | None = None
+    failure: str | None = None
+    exit_code: int | None = None
+    occurred_at: int | None = None
+    ended_at: int | None = None
+    result_at: int | None = None
+    reported_ms: int | None = None
+    quality: int | None = None
+    token_input: int | None = None
+    token_output: int | None = None
+    token_cache_read: int | None = None
+    token_cache_write: int | None = None
+    token_cache_write_1h: int | None = None
+    token_thinking: int | None = None
+    cost_microusd: int | None = None
+    version: str | None = None
+    entrypoint: str | None = None
+    project: str | None = None
+    cwd: str | None = None
+
+    @property
+    def source_key(self) -> str:
+        """The fact's content key, e.g. `tool:toolu_…`."""
+        return KEY_PREFIXES[self.event_type] + self.native
+
+    @property
+    def mcp(self) -> tuple[str, str] | None:
+        """Server and tool of an MCP tool's name `mcp__<server>__<tool>`; the server may contain single `_`."""
+        if self.event_type is not EventType.TOOL_CALL or self.name is None or not self.name.startswith("mcp__"):
+            return None
+        server, separator, tool = self.name.removeprefix("mcp__").partition("__")
+        return (server, tool) if separator and server and tool else None
+
+    @property
+    def last_at(self) -> int | None:
+        """The fact's own end: its latest record time, by which history is told from what is new."""
+        times = [at for at in (self.occurred_at, self.ended_at, self.result_at) if at is not None]
+        return max(times) if times else None

@@ -1,0 +1,150 @@
+"""OTLP over gRPC: one call, one status, one verdict."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, cast
+from urllib.parse import urlsplit
+
+import grpc
+from google.protobuf.message import DecodeError
+from google.rpc.error_details_pb2 import RetryInfo
+from google.rpc.status_pb2 import Status
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2_grpc import MetricsServiceStub
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceServiceStub
+
+from ccagent.errors import ConfigError
+from ccagent.export.otlp.http import accepted
+from ccagent.export.otlp.sender import RESPONSE_LIMIT, USER_AGENT, Destination, Signal
+from ccagent.export.otlp.verdict import Kind, Verdict, clean, retry
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+
+OPTIONS: Final = (
+    ("grpc.enable_http_proxy", 0),  # proxy variables are not read
+    ("grpc.enable_retries", 0),  # the outbox retries, and says so
+    ("grpc.max_receive_message_length", RESPONSE_LIMIT),
+    ("grpc.primary_user_agent", USER_AGENT),
+)
+
+RETRIED: Final = frozenset({"CANCELLED", "DEADLINE_EXCEEDED", "ABORTED", "OUT_OF_RANGE", "UNAVAILABLE", "DATA_LOSS"})
+"""Codes that OTLP calls retryable."""
+
+MISCONFIGURED: Final = frozenset({"UNAUTHENTICATED", "PERMISSION_DENIED", "UNIMPLEMENTED", "NOT_FOUND"})
+
+DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+
+
+class GrpcSender:
+    """Calls the trace and metrics services of one destination; a channel is made anew after every failure."""
+
+    def __init__(self, destination: Destination) -> None:
+        self._destination = destination
+        self._channels: dict[Signal, grpc.Channel] = {}
+        self._metadata = tuple((key.lower(), value) for key, value in destination.headers.items())
+        gzip = destination.compression == "gzip"
+        self._compression = grpc.Compression.Gzip if gzip else grpc.Compression.NoCompression
+
+    def send(self, signal: Signal, payload: Message) -> Verdict:
+        """Send an `Export…ServiceRequest` within the destination's timeout."""
+        try:
+            channel = self._channels.get(signal) or self._connect(signal)
+            service = TraceServiceStub if signal == "traces" else MetricsServiceStub
+            answer = service(channel).Export(
+                payload,
+                timeout=self._destination.timeout_seconds,
+                metadata=self._metadata,
+                compression=self._compression,
+            )
+        except grpc.RpcError as error:
+            verdict = judge(cast("grpc.Call", error))
+            if verdict.kind in (Kind.RETRY, Kind.CONFIG):
+                self._drop(signal)
+            return verdict
+        except ValueError as error:
+            # A header that gRPC cannot carry: asking again would not help.
+            self._drop(signal)
+            return Verdict(kind=Kind.CONFIG, message=clean(f"the call could not be made: {error}"))
+        return accepted(cast("ExportTraceServiceResponse | ExportMetricsServiceResponse", answer))
+
+    def close(self) -> None:
+        """Give up connections; a later `send` opens new ones."""
+        for signal in list(self._channels):
+            self._drop(signal)
+
+    def _connect(self, signal: Signal) -> grpc.Channel:
+        url = urlsplit(self._destination.urls[signal])
+        host = url.hostname or ""
+        target = f"{f'[{host}]' if ':' in host else host}:{url.port or DEFAULT_PORTS[url.scheme]}"
+        if url.scheme == "https":
+            channel = grpc.secure_channel(target, self._credentials(), options=OPTIONS)
+        else:
+            channel = grpc.insecure_channel(target, options=OPTIONS)
+        self._channels[signal] = channel
+        return channel
+
+    def _credentials(self) -> grpc.ChannelCredentials:
+        own = self._destination
+        try:
+            root = own.certificate.read_bytes() if own.certificate else None
+            key = own.client_key.read_bytes() if own.client_key else None
+            chain = own.client_certificate.read_bytes() if own.client_certificate else None
+        except OSError as error:
+            raise ConfigError(
+                f"the OTLP certificate or key {error.filename} cannot be read: {error.strerror}"
+            ) from error
+        return grpc.ssl_channel_credentials(root, key, chain)
+
+    def _drop(self, signal: Signal) -> None:
+        channel = self._channels.pop(signal, None)
+        if channel is not None:
+            channel.close()
+
+
+def judge(call: grpc.Call) -> Verdict:
+    """The verdict on a failed call, by its code, its details and a RetryInfo in its trailing metadata."""
+    code = call.code().name
+    said = clean(f"{code}: {call.details() or ''}")
+    if code == "RESOURCE_EXHAUSTED":
+        return _exhausted(call, said)
+    if code in RETRIED:
+        return retry(said, delay_seconds=_retry_info(call))
+    if code in MISCONFIGURED:
+        return Verdict(kind=Kind.CONFIG, message=said)
+    if code in ("INTERNAL", "UNKNOWN"):
+        return retry(said, bounded=True)
+    return Verdict(kind=Kind.POISON, message=said)
+
+
+def _exhausted(call: grpc.Call, said: str) -> Verdict:
+    """RESOURCE_EXHAUSTED is a message too large, a wish to wait (RetryInfo), or does not say which."""
+    if "larger than max" in (call.details() or ""):
+        return Verdict(kind=Kind.TOO_LARGE, message=said)
+    delay = _retry_info(call)
+    if delay is not None:
+        return retry(said, delay_seconds=delay)
+    return Verdict(kind=Kind.TOO_LARGE, message=said, bounded=True)
+
+
+def _retry_info(call: grpc.Call) -> float | None:
+    """Seconds that the receiver asks to wait, from either form in which servers send a RetryInfo."""
+    for key, value in call.trailing_metadata() or ():
+        if not isinstance(value, bytes):
+            continue
+        try:
+            if key == "google.rpc.retryinfo-bin":
+                return _seconds(RetryInfo.FromString(value))
+            if key == "grpc-status-details-bin":
+                for detail in Status.FromString(value).details:
+                    info = RetryInfo()
+                    if detail.Unpack(info):
+                        return _seconds(info)
+        except DecodeError:
+            continue
+    return None
+
+
+def _seconds(info: RetryInfo) -> float:
+    return max(0.0, float(info.retry_delay.seconds) + float(info.retry_delay.nanos) / 1e9)

@@ -1,0 +1,219 @@
+"""OTLP over HTTP: one POST, one answer, one verdict."""
+
+from __future__ import annotations
+
+import gzip
+import http.client
+import ssl
+import time
+import zlib
+from collections.abc import Callable
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final
+from urllib.parse import SplitResult, urlsplit
+
+from google.protobuf import json_format
+from google.protobuf.message import DecodeError
+from google.rpc.status_pb2 import Status
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+
+from ccagent.export.otlp.sender import RESPONSE_LIMIT, USER_AGENT, Destination, Signal
+from ccagent.export.otlp.verdict import Kind, Verdict, clean, retry
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+
+GZIP_LEVEL: Final = 1
+"""Spans repeat their keys: level 1 already takes off four fifths, and higher ones mostly cost time."""
+
+PROTOBUF_TYPES: Final = ("application/x-protobuf", "application/protobuf")
+
+THROTTLED: Final = frozenset({408, 429, 502, 503, 504})
+"""Answers that say "later" and whose Retry-After counts."""
+
+STALE_CONNECTION: Final = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError)
+"""How a kept connection shows that the receiver closed it meanwhile: no failure, only an old socket."""
+
+
+class HttpSender:
+    """Posts requests to one destination over connections that are kept until something goes wrong.
+
+    Redirects are not followed (a login page would swallow the data) and proxy variables are not read.
+    """
+
+    def __init__(self, destination: Destination, *, wall: Callable[[], float] = time.time) -> None:
+        self._destination = destination
+        self._wall = wall
+        self._connections: dict[Signal, http.client.HTTPConnection] = {}
+        self._tls: ssl.SSLContext | None = None
+
+    def send(self, signal: Signal, payload: Message) -> Verdict:
+        """Send an `Export…ServiceRequest` within the destination's timeout."""
+        url = urlsplit(self._destination.urls[signal])
+        body = payload.SerializeToString()
+        if self._destination.compression == "gzip":
+            body = gzip.compress(body, GZIP_LEVEL, mtime=0)
+        kept = signal in self._connections
+        try:
+            try:
+                return self._exchange(signal, url, body)
+            except STALE_CONNECTION:
+                self._drop(signal)
+                if not kept:
+                    raise
+                return self._exchange(signal, url, body)
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            self._drop(signal)
+            return retry(f"no answer from {url.hostname}: {type(error).__name__}: {error}")
+
+    def close(self) -> None:
+        """Give up connections; a later `send` opens new ones."""
+        for signal in list(self._connections):
+            self._drop(signal)
+
+    def _exchange(self, signal: Signal, url: SplitResult, body: bytes) -> Verdict:
+        deadline = time.monotonic() + self._destination.timeout_seconds
+        connection = self._connections.get(signal) or self._connect(signal, url)
+        target = (url.path or "/") + (f"?{url.query}" if url.query else "")
+        connection.request("POST", target, body, self._headers())
+        response = connection.getresponse()
+        content = _read(response, connection, deadline)
+        verdict = judge(signal, response, content, self._wall())
+        if verdict.kind is not Kind.ADVANCE or response.will_close:
+            self._drop(signal)
+        return verdict
+
+    def _connect(self, signal: Signal, url: SplitResult) -> http.client.HTTPConnection:
+        timeout = self._destination.timeout_seconds
+        host = url.hostname or ""
+        connection: http.client.HTTPConnection
+        if url.scheme == "https":
+            connection = http.client.HTTPSConnection(host, url.port, timeout=timeout, context=self._context())
+        else:
+            connection = http.client.HTTPConnection(host, url.port, timeout=timeout)
+        self._connections[signal] = connection
+        return connection
+
+    def _context(self) -> ssl.SSLContext:
+        if self._tls is None:
+            own = self._destination
+            context = ssl.create_default_context(cafile=str(own.certificate) if own.certificate else None)
+            context.minimum_version = ssl.TLSVersion.TLSv1_2
+            if own.client_certificate is not None:
+                context.load_cert_chain(own.client_certificate, own.client_key)
+            self._tls = context
+        return self._tls
+
+    def _headers(self) -> dict[str, str]:
+        headers = {"Content-Type": PROTOBUF_TYPES[0], "User-Agent": USER_AGENT}
+        if self._destination.compression == "gzip":
+            headers["Content-Encoding"] = "gzip"
+        return headers | dict(self._destination.headers)
+
+    def _drop(self, signal: Signal) -> None:
+        connection = self._connections.pop(signal, None)
+        if connection is not None:
+            connection.close()
+
+
+def _read(response: http.client.HTTPResponse, connection: http.client.HTTPConnection, deadline: float) -> bytes:
+    """At most `RESPONSE_LIMIT` bytes of the answer; raises `TimeoutError` when they drip in past the deadline."""
+    parts: list[bytes] = []
+    wanted = RESPONSE_LIMIT
+    while wanted > 0:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the answer did not end in time")
+        if connection.sock is not None:
+            connection.sock.settimeout(left)
+        part = response.read1(min(wanted, 65_536))
+        if not part:
+            # Read to its end; without this, the connection believes that the answer is still coming.
+            response.close()
+            return b"".join(parts)
+        parts.append(part)
+        wanted -= len(part)
+    # The rest stays unread, so the connection cannot be used again.
+    response.will_close = True
+    return b"".join(parts)
+
+
+def judge(signal: Signal, response: http.client.HTTPResponse, content: bytes, now: float) -> Verdict:
+    """The verdict on an answer: status first, then content type, then what the body says. `now`: epoch seconds."""
+    status = response.status
+    if 200 <= status < 300:
+        return _accepted(signal, response, content)
+    said = f"{status} {_phrase(status)}: {_reason(response, content)}"
+    if status in THROTTLED:
+        return retry(said, delay_seconds=_retry_after(response.headers.get("Retry-After"), now))
+    if 300 <= status < 400:
+        return retry(f"{status}: redirected elsewhere, which is not followed; is a login page in between?")
+    if status in (400, 422):
+        return Verdict(kind=Kind.POISON, message=clean(said))
+    if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        return Verdict(kind=Kind.TOO_LARGE, message=clean(said))
+    if status < 200 or status >= 500:
+        return retry(said, bounded=True)
+    return Verdict(kind=Kind.CONFIG, message=clean(said))
+
+
+def _accepted(signal: Signal, response: http.client.HTTPResponse, content: bytes) -> Verdict:
+    kind = (response.headers.get("Content-Type") or "").partition(";")[0].strip().lower()
+    if not kind and not content:
+        return Verdict(kind=Kind.ADVANCE)
+    if kind not in PROTOBUF_TYPES and kind != "application/json":
+        return retry(f"{response.status} with content type {kind or 'unset'}: not an OTLP receiver")
+    answer = ExportTraceServiceResponse() if signal == "traces" else ExportMetricsServiceResponse()
+    try:
+        if response.headers.get("Content-Encoding", "").lower() == "gzip":
+            content = zlib.decompressobj(wbits=31).decompress(content, RESPONSE_LIMIT)
+        if kind == "application/json":
+            json_format.Parse(content or b"{}", answer, ignore_unknown_fields=True)
+        else:
+            answer.ParseFromString(content)
+    except (DecodeError, json_format.ParseError, UnicodeDecodeError, zlib.error) as error:
+        return retry(f"{response.status} with a body that is no OTLP answer: {type(error).__name__}")
+    return accepted(answer)
+
+
+def accepted(answer: ExportTraceServiceResponse | ExportMetricsServiceResponse) -> Verdict:
+    """The verdict on a parsed success: partial ones count what was rejected and are never sent again."""
+    partial = answer.partial_success
+    if isinstance(answer, ExportTraceServiceResponse):
+        rejected = answer.partial_success.rejected_spans
+    else:
+        rejected = answer.partial_success.rejected_data_points
+    return Verdict(kind=Kind.ADVANCE, rejected=max(0, rejected), message=clean(partial.error_message))
+
+
+def _reason(response: http.client.HTTPResponse, content: bytes) -> str:
+    """What the receiver says of an error: OTLP's Status message, or the text of the body."""
+    kind = (response.headers.get("Content-Type") or "").partition(";")[0].strip().lower()
+    if kind in PROTOBUF_TYPES:
+        try:
+            return str(Status.FromString(content).message)
+        except DecodeError:
+            return ""
+    return content[:4096].decode("utf-8", "replace") if kind in ("application/json", "text/plain") else ""
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "unknown status"
+
+
+def _retry_after(value: str | None, now: float) -> float | None:
+    """Seconds to wait by a Retry-After header (seconds or a date), or None when it says nothing usable."""
+    if value is None:
+        return None
+    text = value.strip()
+    if text.isascii() and text.isdigit() and len(text) < 10:
+        return float(text)
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - now)
+    except (ValueError, OverflowError):
+        return None

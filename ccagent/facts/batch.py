@@ -1,0 +1,73 @@
+"""What one transaction takes in: partial facts of several files, merged in memory before the store sees them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from ccagent.facts.keys import fact_key
+from ccagent.facts.model import EventType
+from ccagent.facts.partial import Partial
+
+RECORD_STATUSES: Final = ("new", "merged", "ignored", "unknown", "quarantined")
+"""Every object of every line is counted once, by its best outcome."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BadLine:
+    """A line that broke, or held more than one object. Never its bytes."""
+
+    file: int
+    offset: int
+    length: int
+    hash: bytes
+    reason: str
+    recovered: int
+
+
+class Batch:
+    """Accumulator of one transaction. `file` numbers are the caller's, one a chunk; the store maps them to rows."""
+
+    def __init__(self) -> None:
+        self.facts: dict[int, dict[str, Partial]] = {kind: {} for kind in EventType}
+        self.births: list[tuple[str, tuple[Partial, ...]]] = []
+        self.records: dict[tuple[str, str], int] = {}
+        self.lines: dict[str, int] = {}
+        self.fallbacks: dict[str, int] = {}
+        self.bad: list[BadLine] = []
+        self.closes: dict[tuple[int, str], None] = {}
+        self.turn_closes: dict[str, None] = {}
+        self.links: dict[str, bytes] = {}
+        self.bytes = 0
+
+    def get(self, event_type: int, native: str, file: int, offset: int, length: int) -> tuple[Partial, bool]:
+        """The partial fact of that key and whether this call made it."""
+        kind = self.facts[event_type]
+        partial = kind.get(native)
+        if partial is not None:
+            return partial, False
+        partial = kind[native] = Partial(event_type, native)
+        # the first claim must win over the defaults
+        partial.rank = 1_000
+        partial.file, partial.offset, partial.length = file, offset, length
+        return partial, True
+
+    def count(self, record_type: str, status: str) -> None:
+        """One object of that type, with that outcome."""
+        key = (record_type, status)
+        self.records[key] = self.records.get(key, 0) + 1
+
+    def line(self, kind: str) -> None:
+        """One line: `objects`, `blank` or `bad`."""
+        self.lines[kind] = self.lines.get(kind, 0) + 1
+
+    def link(self, agent: str, tool: str) -> None:
+        """That call launched that sub-agent; of several calls the smallest key stands."""
+        key = fact_key(EventType.TOOL_CALL, tool)
+        known = self.links.get(agent)
+        if known is None or key < known:
+            self.links[agent] = key
+
+    def size(self) -> int:
+        """Number of partial facts."""
+        return sum(map(len, self.facts.values()))

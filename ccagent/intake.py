@@ -1,0 +1,91 @@
+"""From bytes to facts: what the follower read, derived and taken into the store, one transaction a step."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ccagent.facts.batch import BadLine, Batch
+from ccagent.follow.follower import Follower
+from ccagent.follow.state import Chunk, FileState
+from ccagent.sources.claude.carry import Carry, dump, load
+from ccagent.sources.claude.derive import Deriver
+from ccagent.sources.claude.files import agent_of
+from ccagent.store.base import FileRow
+from ccagent.store.sqlite import SqliteStore
+
+STEP_BYTES: Final = 1024 * 1024
+"""Bytes of one transaction: it must not hold the write lock longer than 50 ms (measured: 10 to 25 ms a MiB)."""
+
+
+def file_states(store: SqliteStore) -> list[FileState]:
+    """What the store remembers of files, as the follower wants it."""
+    return [
+        FileState(
+            file_id=row.file_id, path=row.path, device=row.device, inode=row.inode, size=row.size,
+            mtime_ns=row.mtime_ns, offset=row.offset, head=row.head, head_length=row.head_length, marker=row.marker,
+            generation=row.generation, lines=row.lines, state=row.state,
+        )
+        for row in store.files()
+    ]  # fmt: skip
+
+
+class Intake:
+    """Moves lines from the follower into the store. Driven by one thread."""
+
+    def __init__(self, follower: Follower, store: SqliteStore) -> None:
+        self.follower = follower
+        self.store = store
+
+    def step(self, budget: int = STEP_BYTES) -> int:
+        """Read, derive and commit up to `budget` bytes; the bytes taken in, 0 when nothing is left to read.
+
+        StoreError when the store refused: nothing is lost, the same bytes are read again at the next step.
+        """
+        self.keep_states()
+        chunks = self.follower.read(budget)
+        if not chunks:
+            return 0
+        try:
+            batch, rows = self._derive(chunks)
+            ids = self.store.ingest(batch, rows)
+        except BaseException:
+            self.follower.rollback(chunks)
+            raise
+        self.follower.commit(chunks, {row.path: number for row, number in zip(rows, ids, strict=True)})
+        return sum(len(chunk.data) for chunk in chunks) or 1
+
+    def keep_states(self) -> None:
+        """Persist what changed of files without a line: renamed, gone, unreadable."""
+        states = self.follower.changed_states()
+        if states:
+            self.store.keep_files([_row(state) for state in states if state.file_id is not None])
+        self.follower.committed_states()
+
+    def _derive(self, chunks: list[Chunk]) -> tuple[Batch, list[FileRow]]:
+        batch = Batch()
+        rows = []
+        for number, chunk in enumerate(chunks):
+            state = chunk.state
+            carry = Carry() if chunk.fresh or state.file_id is None else load(self.store.carry(state.file_id))
+            deriver = Deriver(batch, carry, file=number, agent=agent_of(state.path))
+            for line in chunk.oversize:
+                batch.bad.append(
+                    BadLine(file=number, offset=line.offset, length=line.length, hash=line.hash, reason="oversize",
+                            recovered=0)
+                )  # fmt: skip
+                batch.line("bad")
+                batch.count("line", "quarantined")
+            if chunk.data:
+                deriver.feed(chunk.data, chunk.start)
+            row = _row(state)
+            row.carry = dump(carry)
+            rows.append(row)
+        return batch, rows
+
+
+def _row(state: FileState) -> FileRow:
+    return FileRow(
+        file_id=state.file_id, path=state.path, device=state.device, inode=state.inode, size=state.size,
+        mtime_ns=state.mtime_ns, offset=state.offset, head=state.head, head_length=state.head_length,
+        marker=state.marker, generation=state.generation, lines=state.lines, state=state.state,
+    )  # fmt: skip

@@ -1,0 +1,253 @@
+"""Which totals a change of a fact moves. A total never falls.
+
+Quantities (tokens, cost, lines, retries) are booked as the growth of the fact, under its labels of that moment;
+outcomes (status, quality, failures, histograms) once, when the fact closes. One booking never exceeds the growth of
+the fact's sum, so over all labels the totals equal the facts at any time. What moves from one label to another later
+moves no total; it is counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Final
+
+from ccagent.facts.model import QUALITY_NAMES, STATUS_NAMES, EventType, Flag, Quality
+from ccagent.facts.partial import Partial
+from ccagent.facts.pricing import KINDS
+from ccagent.facts.settle import Settled
+from ccagent.metrics import names
+from ccagent.metrics.booked import Booking
+from ccagent.metrics.labels import Budget
+
+Exportable = Callable[[str | None], bool]
+"""Whether what happened in that cwd may leave the machine."""
+
+_BEDROCK: Final = (
+    "anthropic.",
+    "us.anthropic.",
+    "eu.anthropic.",
+    "apac.anthropic.",
+    "global.anthropic.",
+    "jp.anthropic.",
+)
+
+
+@lru_cache(maxsize=512)
+def provider_of(model: str | None) -> str:
+    """anthropic, aws.bedrock, gcp.vertex_ai or unknown, by the form of the model id."""
+    if not model:
+        return "unknown"
+    if model.startswith(_BEDROCK) or "arn:aws" in model:
+        return "aws.bedrock"
+    if model.startswith("claude"):
+        return "gcp.vertex_ai" if "@" in model else "anthropic"
+    return "unknown"
+
+
+@lru_cache(maxsize=2_048)
+def mcp_parts(tool: str) -> tuple[str, str] | None:
+    """Server and tool of `mcp__<server>__<tool>`; the server may hold single underscores."""
+    if not tool.startswith("mcp__"):
+        return None
+    server, separator, name = tool[5:].partition("__")
+    return (server, name) if separator else None
+
+
+@lru_cache(maxsize=2_048)
+def project_label(project: str | None) -> str:
+    """The last folder of a project's path; never the path."""
+    return (project or "").replace("\\", "/").rstrip("/").rpartition("/")[2] or "unknown"
+
+
+def token_kinds(fact: Partial) -> tuple[int, int, int, int, int]:
+    """Tokens in the order of pricing.KINDS; writes with no split count as 5m."""
+    hour = min(fact.token_cache_write_1h, fact.token_cache_write)
+    return fact.token_input, fact.token_output, fact.token_cache_read, fact.token_cache_write - hour, hour
+
+
+class Ledger:
+    """Books changes of facts into a `Booking`, under label values that the `Budget` admits."""
+
+    def __init__(self, booking: Booking, budget: Budget, exportable: Exportable) -> None:
+        self.booking = booking
+        self._admit = budget.admit
+        self.leaves = exportable
+        """May be replaced while the daemon runs, when its destinations change."""
+
+    def change(self, old: tuple[Partial, Settled, int] | None, fact: Partial, settled: Settled, closing: bool) -> int:
+        """Book what `fact` is more than `old` (its row before, with what was booked of its cost); `closing` when it
+        closes with this change. The cost booked so far, micro-dollars."""
+        leaves = self.leaves(fact.context.cwd)
+        before = old[0] if old is not None else None
+        if before is not None and before.name != fact.name and before.name is not None:
+            label = "model" if fact.type == EventType.LLM_REQUEST else "tool"
+            self.booking.count(names.TOTALS_RELABELLED, (label,))
+        kind = fact.type
+        booked = 0
+        if kind == EventType.LLM_REQUEST:
+            booked = self._usage(old, fact, settled, leaves)
+            if closing:
+                self._request(fact, settled, leaves)
+        elif kind == EventType.TOOL_CALL:
+            if closing:
+                self._tool_call(fact, settled, leaves)
+        elif kind == EventType.FILE_UPDATE:
+            self._file_update(before, fact, leaves)
+        elif kind == EventType.SESSION:
+            if before is None:
+                self.booking.count(names.SESSIONS, ("fresh", self._project(names.SESSIONS, fact)), 1, leaves)
+        elif kind == EventType.TURN:
+            if closing:
+                self._turn(fact, settled, leaves)
+        elif kind == EventType.API_ERROR:
+            self._api_error(before, fact, closing, leaves)
+        elif closing:
+            self._written(fact, leaves)
+        return booked
+
+    def _project(self, metric: str, fact: Partial) -> str:
+        return self._admit(metric, "project", project_label(fact.context.project))
+
+    def _usage(self, old: tuple[Partial, Settled, int] | None, fact: Partial, settled: Settled, leaves: bool) -> int:
+        booking = self.booking
+        now = token_kinds(fact)
+        before = token_kinds(old[0]) if old is not None else (0, 0, 0, 0, 0)
+        growth = clipped(before, now)
+        if any(growth):
+            model = self._admit(names.TOKENS, "model", fact.name or "")
+            project = self._project(names.TOKENS, fact)
+            for kind, amount in zip(KINDS, growth, strict=True):
+                if amount:
+                    booking.count(names.TOKENS, (model, kind, project), amount, leaves)
+        if settled.cost is None:
+            if any(growth):
+                unpriced = self._admit(names.UNPRICED_TOKENS, "model", fact.name or "")
+                booking.count(names.UNPRICED_TOKENS, (unpriced,), sum(growth), leaves)
+            return old[2] if old is not None else 0
+        booked = old[2] if old is not None else 0
+        due = settled.cost - booked
+        if due <= 0:
+            if old is not None and old[1].cost is not None and settled.cost < old[1].cost:
+                booking.count(names.TOTALS_RELABELLED, ("cost",))
+            return booked
+        parts = clipped(old[1].parts if old is not None else (0, 0, 0, 0, 0), settled.parts, due)
+        model = self._admit(names.COST_USD, "model", fact.name or "")
+        project = self._project(names.COST_USD, fact)
+        for kind, amount in zip(KINDS, parts, strict=True):
+            if amount:
+                booking.count(names.COST_USD, (model, kind, project), amount, leaves)
+        return booked + sum(parts)
+
+    def _request(self, fact: Partial, settled: Settled, leaves: bool) -> None:
+        booking, model = self.booking, fact.name or ""
+        status = STATUS_NAMES[settled.status]
+        labels = (self._admit(names.REQUESTS, "model", model), provider_of(fact.name), status)
+        booking.count(names.REQUESTS, labels, 1, leaves)
+        booking.count(names.STOP_REASONS, (self._admit(names.STOP_REASONS, "type", fact.label or "none"),), 1, leaves)
+        if fact.occurred_at is not None and fact.ended_at is not None:
+            seconds = (fact.ended_at - fact.occurred_at) / 1_000
+            booking.observe(
+                names.REQUEST_DURATION, (self._admit(names.REQUEST_DURATION, "model", model),), seconds, leaves
+            )
+        if settled.quality is not None and settled.quality != Quality.FINAL:
+            labels2 = (self._admit(names.NONFINAL_TOKENS, "model", model), QUALITY_NAMES[settled.quality])
+            booking.count(names.NONFINAL_TOKENS, labels2, sum(token_kinds(fact)), leaves)
+
+    def _tool_call(self, fact: Partial, settled: Settled, leaves: bool) -> None:
+        booking, tool = self.booking, fact.name
+        if tool is None:  # a result whose call was never seen
+            return
+        if not fact.flags & Flag.DIRECT:
+            relayed = self._admit(names.TOOL_CALLS_RELAYED, "tool", tool)
+            booking.count(names.TOOL_CALLS_RELAYED, (relayed,), 1, leaves)
+            return
+        status = STATUS_NAMES[settled.status]
+        labels = (self._admit(names.TOOL_CALLS, "tool", tool), status, self._project(names.TOOL_CALLS, fact))
+        booking.count(names.TOOL_CALLS, labels, 1, leaves)
+        parts = mcp_parts(tool)
+        if parts is not None:
+            server = self._admit(names.MCP_CALLS, "mcp_server", parts[0])
+            booking.count(names.MCP_CALLS, (server, self._admit(names.MCP_CALLS, "tool", parts[1]), status), 1, leaves)
+        result = fact.result
+        if result is None:
+            return
+        if fact.occurred_at is not None and result.at >= 0:
+            seconds = (result.at - fact.occurred_at) / 1_000
+            booking.observe(
+                names.TOOL_DURATION, (self._admit(names.TOOL_DURATION, "tool", tool), status), seconds, leaves
+            )
+        if result.failure:
+            failed = (
+                self._admit(names.TOOL_FAILURES, "tool", tool),
+                self._admit(names.TOOL_FAILURES, "failure_class", result.failure),
+            )
+            booking.count(names.TOOL_FAILURES, failed, 1, leaves)
+
+    def _file_update(self, before: Partial | None, fact: Partial, leaves: bool) -> None:
+        booking = self.booking
+        if before is None:
+            booking.count(names.FILE_WRITES, (self._admit(names.FILE_WRITES, "tool", fact.name or ""),), 1, leaves)
+        old = before.result if before is not None else None
+        new = fact.result
+        if new is None:
+            return
+        for kind, now, then in (
+            ("added", new.added, old.added if old is not None else 0),
+            ("removed", new.removed, old.removed if old is not None else 0),
+        ):
+            growth = max(now, 0) - max(then, 0)
+            if growth > 0:
+                booking.count(names.LINES_CHANGED, (kind, self._project(names.LINES_CHANGED, fact)), growth, leaves)
+
+    def _turn(self, fact: Partial, settled: Settled, leaves: bool) -> None:
+        status = STATUS_NAMES[settled.status]
+        self.booking.count(names.TURNS, (status, self._project(names.TURNS, fact)), 1, leaves)
+        milliseconds = fact.reported_ms
+        if milliseconds is None and fact.occurred_at is not None and fact.ended_at is not None:
+            milliseconds = fact.ended_at - fact.occurred_at
+        if milliseconds is not None:
+            self.booking.observe(names.TURN_DURATION, (status,), milliseconds / 1_000, leaves)
+
+    def _api_error(self, before: Partial | None, fact: Partial, closing: bool, leaves: bool) -> None:
+        failure = self._admit(names.ERRORS, "failure_class", fact.failure or "unknown")
+        if closing:
+            self.booking.count(names.ERRORS, (failure,), 1, leaves)
+        growth = (fact.attempts or 0) - ((before.attempts or 0) if before is not None else 0)
+        if growth > 0:
+            self.booking.count(names.REQUEST_RETRIES, (failure,), growth, leaves)
+
+    def _written(self, fact: Partial, leaves: bool) -> None:
+        booking = self.booking
+        if fact.type == EventType.PROMPT:
+            kind = self._admit(names.PROMPTS, "type", fact.label or "other")
+            booking.count(names.PROMPTS, (kind, self._project(names.PROMPTS, fact)), 1, leaves)
+            if fact.label == "human" and fact.size is not None:
+                booking.observe(names.PROMPT_LENGTH, (), fact.size, leaves)
+        elif fact.type == EventType.COMPACTION:
+            trigger = self._admit(names.COMPACTIONS, "type", fact.name or "inferred")
+            booking.count(names.COMPACTIONS, (trigger,), 1, leaves)
+        elif fact.type == EventType.SUBAGENT_RUN:
+            kind = self._admit(names.AGENT_INVOCATIONS, "agent_type", fact.label or "")
+            booking.count(names.AGENT_INVOCATIONS, (kind,), 1, leaves)
+        elif fact.type == EventType.UNKNOWN:
+            booking.count(names.PARSER_UNKNOWN, ("record",), 1, True)
+
+
+def clipped(
+    before: tuple[int, int, int, int, int],
+    now: tuple[int, int, int, int, int],
+    limit: int | None = None,
+) -> tuple[int, int, int, int, int]:
+    """Growth by kind, together no more than `limit` (the growth of the sum, if None). With a limit given, what the
+    kinds did not take goes to the first of them, so that the parts add up to the limit."""
+    room = sum(now) - sum(before) if limit is None else limit
+    parts = [0, 0, 0, 0, 0]
+    for index in range(5):
+        grown = min(now[index] - before[index], room)
+        if grown > 0:
+            parts[index] = grown
+            room -= grown
+    if limit is not None and room > 0:
+        parts[0] += room
+    return parts[0], parts[1], parts[2], parts[3], parts[4]

@@ -1,0 +1,209 @@
+"""The follow thread: hints wake it, the scan is the truth, each step is one transaction."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+from ccagent.clock import Clock
+from ccagent.errors import StoreError
+from ccagent.follow.follower import Follower
+from ccagent.follow.watch import Watcher
+from ccagent.intake import STEP_BYTES, Intake, file_states
+from ccagent.logs import get_logger
+from ccagent.metrics import names as metric
+from ccagent.service.live import Live
+from ccagent.store.sqlite import SqliteStore
+
+POLL_SECONDS: Final = 1.0
+"""Between two looks at hinted and hot files: what no event announces is seen after so long."""
+
+QUIET_SECONDS: Final = 1.0
+"""A file that is read to its end and has not grown for so long lets its last request close."""
+
+TIMERS_SECONDS: Final = 30.0
+"""Between two looks for what timers close, while nothing is read."""
+
+AWAKE_SECONDS: Final = 10.0
+"""A longer gap between the wall clock and the steady one means that the machine slept, or its clock was set."""
+
+RETRY_SECONDS: Final = (0.2, 30.0)
+"""First and longest wait after the store refused a write."""
+
+
+class Following:
+    """Drives follower and intake. `run` is the thread; `turn` one round of it, for tests and `--once`."""
+
+    def __init__(
+        self,
+        store: SqliteStore,
+        roots: Sequence[Path],
+        live: Live,
+        clock: Clock,
+        *,
+        max_line: int,
+        scan_seconds: float,
+        on_change: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.follower = Follower(roots, file_states(store), max_line=max_line)
+        self.intake = Intake(self.follower, store)
+        self.wake = threading.Event()
+        self._store = store
+        self._roots = roots
+        self._live = live
+        self._clock = clock
+        self._scan_seconds = scan_seconds
+        self._on_change = on_change
+        self._watcher: Watcher | None = None
+        self._rescan = threading.Event()
+        self._next_scan = 0.0
+        self._next_timers = 0.0
+        self._busy_until = 0.0
+        self._retry = 0.0
+        self._drift = 0.0
+        self._seen_lost = 0
+        self._seen_missed = 0
+        self._rate: tuple[float, int] | None = None
+        self._log = get_logger()
+
+    # ---- the thread ------------------------------------------------------------------------------------------------
+
+    def run(self, stop: threading.Event) -> None:
+        """Follow until `stop` is set (and `wake` with it)."""
+        self._watcher = Watcher(self._roots, self.follower.hint, on_overflow=self._overflowed, wake=self.wake)
+        # Watch first, then scan: the other order has a hole.
+        self._watcher.start()
+        self.follower.watching = self._watcher.health().mode == "events"
+        self._drift = self._skew()
+        try:
+            while not stop.is_set():
+                if not self.turn():
+                    self.wake.wait(POLL_SECONDS)
+                    self.wake.clear()
+        finally:
+            self._watcher.stop()
+            self.follower.close()
+
+    def turn(self) -> bool:
+        """One round: look, take in one step, close what is over. Whether there may be more to do at once."""
+        now = self._clock.monotonic()
+        if abs(self._skew() - self._drift) > AWAKE_SECONDS:
+            self._log.info("clock.jumped", seconds=round(self._skew() - self._drift))
+            self._drift = self._skew()
+            self._next_scan = self._retry = 0.0
+        if now >= self._next_scan or self._rescan.is_set():
+            self._scan(now)
+        else:
+            self.follower.poll()
+        if self._retry > now:
+            return False
+        try:
+            taken = self.intake.step(STEP_BYTES)
+        except StoreError as error:
+            self._refused(error, now)
+            return False
+        self._settled(taken, now)
+        return taken > 0
+
+    def once(self, progress: Callable[[int, int], None] | None = None) -> None:
+        """Take in everything there is, then close what is over. StoreError when the store refuses."""
+        self._scan(self._clock.monotonic())
+        while self.intake.step(STEP_BYTES):
+            self._publish(self._clock.monotonic())
+            if progress is not None:
+                progress(self._live.total_bytes - self._live.unread_bytes, self._live.total_bytes)
+        self._caught_up()
+        known = self._known()
+        while self._store.close_due(known, known):
+            pass
+        self._publish(self._clock.monotonic())
+
+    # ---- parts of a round ------------------------------------------------------------------------------------------
+
+    def _scan(self, now: float) -> None:
+        self._rescan.clear()
+        report = self.follower.scan()
+        if self._watcher is not None:
+            self._watcher.refresh(report.directories)
+            health = self._watcher.health()
+            self._live.watch_mode, self._live.watch_reason = health.mode, health.reason
+            self._live.problem("watch", health.reason or None)
+            self.follower.watching = health.mode == "events"
+        for problem in report.problems:
+            self._log.warning("file.unreadable", reason=problem.reason)
+        self._live.roots = tuple(root.decode("utf-8", "replace") for root in report.roots)
+        self._live.ready = True
+        self._next_scan = now + self._scan_seconds
+
+    def _settled(self, taken: int, now: float) -> None:
+        self._live.problem("store", None)
+        self._retry = 0.0
+        if taken:
+            self._busy_until = now + 2 * POLL_SECONDS + QUIET_SECONDS
+            self._on_change()
+        elif self.follower.caught_up:
+            self._caught_up()
+        if not taken and (now < self._busy_until or now >= self._next_timers):
+            self._timers(now)
+        self._publish(now)
+
+    def _caught_up(self) -> None:
+        if not self._live.caught_up and self.follower.caught_up:
+            self._live.caught_up = True
+            self._store.catch_up_done()
+            self._log.info("ingest.caught_up", files=self.follower.files, bytes=self.follower.total_bytes)
+
+    def _timers(self, now: float) -> None:
+        quiet = self.follower.quiet_ids(now, QUIET_SECONDS)
+        try:
+            closed = self._store.close_due(self.follower.quiet_ids(now, 0.0), quiet)
+            self._book()
+        except StoreError as error:
+            self._refused(error, now)
+            return
+        self._next_timers = now if closed else now + TIMERS_SECONDS
+        if closed:
+            self._on_change()
+
+    def _known(self) -> set[int]:
+        return self.follower.quiet_ids(self._clock.monotonic() + 1.0, 0.0)
+
+    def _book(self) -> None:
+        """Growth of what only the follower knows."""
+        amounts: dict[tuple[str, tuple[str, ...], bool], int] = {}
+        lost, missed = self.follower.lost_bytes, self.follower.missed
+        if lost > self._seen_lost:
+            amounts[metric.INGEST_LOST, (), True] = lost - self._seen_lost
+        if missed > self._seen_missed:
+            amounts[metric.WATCH_MISSED, (), True] = missed - self._seen_missed
+        self._store.book(amounts)
+        self._seen_lost, self._seen_missed = max(lost, self._seen_lost), missed
+
+    def _refused(self, error: StoreError, now: float) -> None:
+        """Nothing was written; the same lines are read again after a while."""
+        first, longest = RETRY_SECONDS
+        wait = min(longest, max(first, 2 * (self._retry - now) if self._retry > now else first * 2))
+        self._retry = now + wait
+        self._live.problem("store", str(error))
+        self._log.error("store.refused", error=str(error), retry_seconds=round(wait, 1))
+
+    def _overflowed(self) -> None:
+        self._rescan.set()
+        self.wake.set()
+
+    def _skew(self) -> float:
+        return self._clock.now_ms() / 1_000 - self._clock.monotonic()
+
+    def _publish(self, now: float) -> None:
+        follower, live = self.follower, self._live
+        live.files, live.total_bytes = follower.files, follower.total_bytes
+        live.unread_bytes, live.pending_bytes = follower.unread_bytes, follower.pending_bytes
+        live.lost_bytes, live.unreadable, live.missed = follower.lost_bytes, follower.unreadable, follower.missed
+        oldest = follower.oldest_unread_mtime_ns
+        live.oldest_unread_ms = None if oldest is None else oldest // 1_000_000
+        if self._rate is None or now - self._rate[0] >= 1.0:
+            if self._rate is not None:
+                live.bytes_per_second = (follower.bytes_read - self._rate[1]) / (now - self._rate[0])
+            self._rate = (now, follower.bytes_read)

@@ -1,0 +1,96 @@
+"""What the threads tell of themselves while they run: read by the metrics page, `status` and the progress line."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from ccagent.errors import StoreError
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(slots=True)
+class Live:
+    """Values of this moment. Each field is written by one thread only; readers take what they find."""
+
+    started_ms: int = 0
+    ready: bool = False
+    caught_up: bool = False
+    files: int = 0
+    total_bytes: int = 0
+    unread_bytes: int = 0
+    pending_bytes: int = 0
+    lost_bytes: int = 0
+    unreadable: int = 0
+    missed: int = 0
+    oldest_unread_ms: int | None = None
+    bytes_per_second: float = 0.0
+    watch_mode: str = "off"
+    watch_reason: str = "not started"
+    roots: tuple[str, ...] = ()
+    listen: str = ""
+    reload_ok: bool = True
+    rollups_at: int | None = None
+    problems: dict[str, str] = field(default_factory=dict)
+    exports: dict[str, dict[str, object]] = field(default_factory=dict)
+
+    def problem(self, where: str, text: str | None) -> None:
+        """Say what is wrong at `where`, None when it is right again."""
+        problems = dict(self.problems)
+        if text is None:
+            problems.pop(where, None)
+        else:
+            problems[where] = text
+        self.problems = problems
+
+
+class StatusFile:
+    """`<database>.status.json`: the live values, for `ccagent status`. Written whole (temporary name, rename), 0600.
+
+    It is no state: who reads it checks with the database's lock that its writer lives.
+    """
+
+    def __init__(self, database: str) -> None:
+        self.path = status_path(database)
+        self._last = b""
+        self._lock = threading.Lock()
+
+    def write(self, live: Live) -> None:
+        """Write what changed; StoreError when the folder refuses."""
+        data = orjson.dumps({"schema_version": SCHEMA_VERSION, "pid": os.getpid(), **asdict(live)})
+        with self._lock:
+            if data == self._last:
+                return
+            try:
+                descriptor, name = tempfile.mkstemp(prefix=self.path.name, dir=self.path.parent)
+                with os.fdopen(descriptor, "wb") as file:
+                    file.write(data)
+                Path(name).replace(self.path)
+            except OSError as error:
+                raise StoreError(f"cannot write {self.path}: {error.strerror}") from error
+            self._last = data
+
+    def remove(self) -> None:
+        """The daemon ends; nothing is live any more."""
+        self.path.unlink(missing_ok=True)
+
+
+def status_path(database: str) -> Path:
+    """Where the live values of a database's daemon stand."""
+    return Path(database + ".status.json")
+
+
+def read_status(database: str) -> dict[str, Any] | None:
+    """The last live values that were written, None where there are none."""
+    try:
+        document = orjson.loads(status_path(database).read_bytes())
+    except (OSError, ValueError):
+        return None
+    return document if isinstance(document, dict) else None

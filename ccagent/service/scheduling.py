@@ -1,0 +1,104 @@
+"""The schedule thread: rollups of what became stale, and care for the database."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from ccagent.clock import Clock
+from ccagent.errors import StoreError
+from ccagent.logs import get_logger
+from ccagent.metrics import names as metric
+from ccagent.service.live import Live, StatusFile
+from ccagent.store import rollups
+from ccagent.store.sqlite import SqliteStore
+
+TICK_SECONDS: Final = 1.0
+ROLLUP_SECONDS: Final = 5.0
+"""Between two looks for stale rollups while lines come in: usage reads facts, so nobody waits for these."""
+
+REPLACED_SECONDS: Final = 30.0
+"""Between two checks that the database at its path is still the one that is open."""
+
+OPTIMIZE_SECONDS: Final = 24 * 3_600.0
+SLICE: Final = 24
+"""Dirty quarters of one rollup transaction; it must not hold the write lock longer than 50 ms."""
+
+
+class Scheduling:
+    """Driven by `tick(now)`; nothing in it learns the time in any other way."""
+
+    def __init__(self, store: SqliteStore, zone: ZoneInfo, live: Live, clock: Clock, status: StatusFile | None) -> None:
+        self._store = store
+        self._zone = zone
+        self._live = live
+        self._clock = clock
+        self._status = status
+        self._changed = threading.Event()
+        self._changed.set()
+        self._next_rollup = 0.0
+        self._next_check = REPLACED_SECONDS
+        self._next_optimize = OPTIMIZE_SECONDS
+        self._log = get_logger()
+
+    def changed(self) -> None:
+        """Facts were written; their rollups are stale. Thread-safe."""
+        self._changed.set()
+
+    def run(self, stop: threading.Event) -> None:
+        """Tick until `stop` is set."""
+        while not stop.is_set():
+            self.tick(self._clock.monotonic())
+            stop.wait(TICK_SECONDS)
+
+    def tick(self, now: float) -> None:
+        """Whatever is due at `now` (steady seconds). StoreError when the database was replaced under the process."""
+        # While the first catch-up runs every bucket would be computed many times over.
+        if self._live.caught_up and self._changed.is_set() and now >= self._next_rollup:
+            self._changed.clear()
+            self._next_rollup = now + ROLLUP_SECONDS
+            self.refresh()
+        if now >= self._next_check:
+            self._next_check = now + REPLACED_SECONDS
+            if self._store.replaced():
+                raise StoreError(
+                    f"the database {self._store.path} was removed or replaced while open; what is written now would be"
+                    " lost, so ccagent ends and is to be started again"
+                )
+        if now >= self._next_optimize:
+            self._next_optimize = now + OPTIMIZE_SECONDS
+            self._store.optimize()
+        if self._status is not None:
+            self._status.write(self._live)
+
+    def refresh(self) -> int:
+        """Recompute all stale rollups, in slices; the number of quarters."""
+        total = 0
+        try:
+            while True:
+                started = time.perf_counter()
+                with self._store.transaction() as state:
+                    done = rollups.refresh(self._store.conn, self._zone, limit=SLICE)
+                    if done:
+                        state.booking.observe(metric.ROLLUP_DURATION, ("hourly",), time.perf_counter() - started)
+                if not done:
+                    break
+                total += done
+        except StoreError as error:
+            self._changed.set()
+            self._log.error("rollup.failed", error=str(error))
+            return total
+        self._live.rollups_at = self._clock.now_ms()
+        return total
+
+
+def keep_zone(store: SqliteStore, wanted: str) -> ZoneInfo:
+    """The zone of the rollups: the one that the store has kept since its first start, else `wanted`, kept now."""
+    kept = store.meta("zone")
+    if kept is None:
+        zone = ZoneInfo(wanted)
+        store.set_meta("zone", wanted)
+        return zone
+    return ZoneInfo(kept)

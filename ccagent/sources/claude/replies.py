@@ -1,0 +1,231 @@
+"""Assistant messages: one request a message, whatever the number of lines, and the tool calls that it makes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import orjson
+
+from ccagent.facts.model import Context, EventType, Flag
+from ccagent.facts.outcomes import api_failure
+from ccagent.facts.partial import NO_TIME, Partial, least, most
+from ccagent.sources.claude.carry import OPEN_CALLS, OpenCall
+from ccagent.sources.claude.lines import decode, text_of
+from ccagent.sources.claude.records import Block, FileInput, Message, Record, TaskInput, Usage
+
+if TYPE_CHECKING:
+    from ccagent.sources.claude.derive import Deriver
+
+SYNTHETIC: Final = "<synthetic>"
+"""Model of messages that the client wrote itself; no API call."""
+
+AGENT_TOOLS: Final = frozenset(("Task", "Agent"))
+FILE_TOOLS: Final = frozenset(("Edit", "MultiEdit", "Write", "NotebookEdit"))
+_ADVISOR: Final = "advisor_message"
+
+
+def derive_reply(deriver: Deriver, record: Record) -> tuple[Partial, ...] | None:
+    """Facts of one assistant line."""
+    message = record.message
+    if message is None:
+        return None
+    rank, agent = deriver.chain(record)
+    if message.model == SYNTHETIC or record.isApiErrorMessage:
+        deriver.advance(agent, None, False, reply=True)
+        return _api_failure(deriver, record, message) if record.isApiErrorMessage else None
+    carry = deriver.carry
+    if agent is None and not record.isSidechain:
+        if carry.waiting_prompt is not None:
+            deriver.begin_turn(carry.waiting_prompt, carry.waiting_at if carry.waiting_at is not None else NO_TIME)
+        turn = deriver.turn or deriver.open_turn()
+        if turn is not None and deriver.at != NO_TIME:
+            turn.result_at = most(turn.result_at, deriver.at)
+    if carry.incident is not None:
+        deriver.close(EventType.API_ERROR, carry.incident)
+        carry.incident = None
+    if message.id is None:
+        return deriver.unknown("assistant/no_message_id", record) if message.usage is not None else None
+    native = message.id if record.requestId else f"{carry.session or ''}/{message.id}"
+    deriver.advance(agent, native, message.stop_reason is not None, reply=True)
+    context = deriver.context(rank, agent, record.attributionSkill)
+    flags = Flag.DIRECT | Flag.ABORTED if record.isAbortedMidStream else Flag.DIRECT
+    extra = orjson.dumps({"effort": record.effort}).decode() if record.effort else None
+    return reply_facts(deriver, message, native, context, rank, flags, extra)
+
+
+def reply_facts(
+    deriver: Deriver,
+    message: Message,
+    native: str,
+    context: Context,
+    rank: int,
+    flags: int,
+    extra: str | None,
+) -> tuple[Partial, ...]:
+    """The request of a message and its tool calls; `flags` has DIRECT unless the message was relayed."""
+    turn = deriver.carry.turn if context.agent is None else None
+    at = deriver.at
+    born: tuple[Partial, ...] = ()
+    blocks = message.content if type(message.content) is list else ()
+    usage = message.usage
+    if usage is not None:
+        partial, made = deriver.batch.get(EventType.LLM_REQUEST, native, deriver.file, deriver.offset, deriver.length)
+        if made:
+            born = (partial,)
+        partial.claim(rank, at, context, turn, message.model or "unknown", None, extra)
+        _count(partial, usage)
+        partial.flags |= flags
+        if at != NO_TIME:
+            if partial.occurred_at is None or at < partial.occurred_at:
+                partial.occurred_at = at
+            if partial.ended_at is None or at > partial.ended_at:
+                partial.ended_at = at
+        if message.stop_reason is not None and (partial.label is None or message.stop_reason > partial.label):
+            partial.label = message.stop_reason
+        visible = len(message.content) if isinstance(message.content, str) else 0
+        for block in blocks:
+            visible += len(block.text) + len(block.input)
+        if partial.size is None or visible > partial.size:
+            partial.size = visible
+        if usage.iterations:
+            born += _advisors(deriver, usage, native, context, rank, turn, flags)
+    for block in blocks:
+        if block.type == "tool_use" and block.id is not None:
+            made_call = tool_call(deriver, block, context, rank, turn, flags & Flag.DIRECT, native)
+            if made_call is not None:
+                born += (made_call,)
+    return born
+
+
+def _count(partial: Partial, usage: Usage) -> None:
+    """Counters by field-wise maximum: every line of a message repeats the usage, older clients with placeholders."""
+    value = usage.input_tokens
+    if value is not None and value > partial.token_input:
+        partial.token_input = value
+    value = usage.output_tokens
+    if value is not None and value > partial.token_output:
+        partial.token_output = value
+    value = usage.cache_read_input_tokens
+    if value is not None and value > partial.token_cache_read:
+        partial.token_cache_read = value
+    value = usage.cache_creation_input_tokens
+    if value is not None and value > partial.token_cache_write:
+        partial.token_cache_write = value
+    split = usage.cache_creation
+    if split is not None:
+        value = split.ephemeral_1h_input_tokens
+        if value is not None and value > partial.token_cache_write_1h:
+            partial.token_cache_write_1h = value
+    details = usage.output_tokens_details
+    if details is not None and details.thinking_tokens is not None:
+        partial.token_thinking = max(partial.token_thinking, details.thinking_tokens)
+    if usage.speed == "fast":
+        partial.flags |= Flag.FAST
+    if usage.inference_geo == "us":
+        partial.flags |= Flag.US_ONLY
+
+
+def _advisors(
+    deriver: Deriver,
+    usage: Usage,
+    native: str,
+    context: Context,
+    rank: int,
+    turn: str | None,
+    flags: int,
+) -> tuple[Partial, ...]:
+    """Advisor steps: a model of their own, billed, and not in the message's top level."""
+    born: tuple[Partial, ...] = ()
+    for number, step in enumerate(usage.iterations or ()):
+        if step.type != _ADVISOR:
+            continue
+        partial, made = deriver.batch.get(
+            EventType.LLM_REQUEST, f"{native}:iter:{number}", deriver.file, deriver.offset, deriver.length
+        )
+        if made:
+            born += (partial,)
+        partial.claim(rank, deriver.at, context, turn, step.model or "unknown", None, None)
+        _count(
+            partial,
+            Usage(
+                input_tokens=step.input_tokens,
+                output_tokens=step.output_tokens,
+                cache_creation_input_tokens=step.cache_creation_input_tokens,
+                cache_read_input_tokens=step.cache_read_input_tokens,
+                cache_creation=step.cache_creation,
+            ),
+        )
+        partial.flags |= flags
+        partial.label = "end_turn"
+        if deriver.at != NO_TIME:
+            partial.occurred_at = least(partial.occurred_at, deriver.at)
+            partial.ended_at = most(partial.ended_at, deriver.at)
+        partial.closing = True
+    return born
+
+
+def tool_call(
+    deriver: Deriver,
+    block: Block,
+    context: Context,
+    rank: int,
+    turn: str | None,
+    direct: int,
+    request: str | None,
+) -> Partial | None:
+    """The call of a tool_use block; the partial fact if this line made it."""
+    assert block.id is not None
+    name = (block.name or "unknown")[:256]
+    partial, made = deriver.batch.get(EventType.TOOL_CALL, block.id, deriver.file, deriver.offset, deriver.length)
+    partial.claim(rank, deriver.at, context, turn, name, request)
+    partial.flags |= direct
+    at = deriver.at
+    if at != NO_TIME and (partial.occurred_at is None or at < partial.occurred_at):
+        partial.occurred_at = at
+    if direct:
+        _remember(deriver, block, name, partial)
+    return partial if made else None
+
+
+def _remember(deriver: Deriver, block: Block, name: str, partial: Partial) -> None:
+    """What the result's line will not repeat."""
+    call = OpenCall(name)
+    if name in FILE_TOOLS:
+        given = decode(FileInput, block.input)
+        if given is not None:
+            call.path = given.file_path or given.notebook_path
+    elif name in AGENT_TOOLS:
+        task = decode(TaskInput, block.input)
+        if task is not None:
+            call.agent_type = task.subagent_type
+            if task.run_in_background:
+                partial.flags |= Flag.BACKGROUND
+    calls = deriver.carry.calls
+    assert block.id is not None
+    calls[block.id] = call
+    if len(calls) > OPEN_CALLS:
+        del calls[next(iter(calls))]
+
+
+def _api_failure(deriver: Deriver, record: Record, message: Message) -> tuple[Partial, ...]:
+    """The request was given up. It ends the run of retries before it, if there is one."""
+    carry = deriver.carry
+    blocks = message.content if isinstance(message.content, list) else []
+    text = message.content if isinstance(message.content, str) else "\n".join(text_of(block.text) for block in blocks)
+    kind = bytes(record.error).decode("utf-8", "replace").strip('"') if record.error else None
+    native = carry.incident or record.uuid or message.id
+    if native is None:
+        return deriver.unknown("assistant/no_id", record)
+    failure = api_failure(status=record.apiErrorStatus, kind=kind, text=text)
+    partial, made = deriver.written(EventType.API_ERROR, native, record, None)
+    partial.flags |= Flag.FINAL_FAILURE
+    partial.result_at = most(partial.result_at, None if deriver.at == NO_TIME else deriver.at)
+    if partial.failure is None or failure > partial.failure:
+        partial.failure = failure
+    carry.incident = None
+    _, agent = deriver.chain(record)
+    if agent is None:
+        turn = deriver.turn or deriver.open_turn()
+        if turn is not None and deriver.at != NO_TIME:
+            turn.error_at = most(turn.error_at, deriver.at)
+    return (partial,) if made else ()

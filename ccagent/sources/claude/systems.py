@@ -1,0 +1,89 @@
+"""System lines: the end of a turn, compactions, and retries of failed requests."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from ccagent.facts.keys import content_native
+from ccagent.facts.model import EventType, Flag
+from ccagent.facts.outcomes import api_failure
+from ccagent.facts.partial import NO_TIME, Partial, most
+from ccagent.sources.claude.lines import decode
+from ccagent.sources.claude.records import ErrorDetail, Record
+
+if TYPE_CHECKING:
+    from ccagent.sources.claude.derive import Deriver
+
+IGNORED_SUBTYPES: Final = frozenset(
+    (
+        "stop_hook_summary",
+        "microcompact_boundary",
+        "local_command",
+        "away_summary",
+        "scheduled_task_fire",
+        "informational",
+        "bridge_status",
+    )
+)
+
+
+def derive_system(deriver: Deriver, record: Record) -> tuple[Partial, ...] | None:
+    """Facts of one system line."""
+    _, agent = deriver.chain(record)
+    deriver.advance(agent, None, False, reply=False)
+    subtype = record.subtype
+    if subtype == "turn_duration":
+        return _turn_ended(deriver, record)
+    if subtype == "compact_boundary":
+        return _compaction(deriver, record)
+    if subtype == "api_error":
+        return _retry(deriver, record)
+    if subtype is None or subtype in IGNORED_SUBTYPES:
+        return None
+    return deriver.unknown(f"system/{subtype}", record)
+
+
+def _turn_ended(deriver: Deriver, record: Record) -> tuple[Partial, ...] | None:
+    turn = deriver.turn or deriver.open_turn()
+    if turn is None:
+        return None
+    if record.durationMs is not None and record.durationMs >= 0:
+        turn.reported_ms = most(turn.reported_ms, round(record.durationMs))
+    if not record.pendingBackgroundAgentCount:
+        deriver.close_turn(turn.native)
+    return ()
+
+
+def _compaction(deriver: Deriver, record: Record) -> tuple[Partial, ...]:
+    native = record.uuid or content_native("compact_boundary", deriver.carry.session, deriver.raw)
+    meta = record.compactMetadata
+    trigger = (meta.trigger if meta is not None else None) or "unknown"
+    partial, made = deriver.written(EventType.COMPACTION, native, record, trigger[:64])
+    if trigger == "auto":
+        partial.flags |= Flag.AUTO
+    if meta is not None:
+        partial.size = most(partial.size, meta.preTokens)
+    return (partial,) if made else ()
+
+
+def _retry(deriver: Deriver, record: Record) -> tuple[Partial, ...]:
+    """One line a retry; a run of them up to the next assistant line is one incident, named by its first line."""
+    carry = deriver.carry
+    native = carry.incident or record.uuid or content_native("api_error", carry.session, deriver.raw)
+    carry.incident = native
+    detail = decode(ErrorDetail, record.error) if record.error else None
+    inner = detail.error if detail is not None else None
+    kind = None
+    if isinstance(inner, dict):
+        nested = inner.get("error")
+        kind = nested.get("type") if isinstance(nested, dict) else inner.get("type")
+    failure = api_failure(
+        status=detail.status if detail is not None else None, kind=kind if isinstance(kind, str) else None, text=""
+    )
+    partial, made = deriver.written(EventType.API_ERROR, native, record, None)
+    partial.closing = False
+    partial.attempts = most(partial.attempts, record.retryAttempt)
+    partial.result_at = most(partial.result_at, None if deriver.at == NO_TIME else deriver.at)
+    if partial.failure is None or failure > partial.failure:
+        partial.failure = failure
+    return (partial,) if made else ()

@@ -1,0 +1,268 @@
+"""User lines: tool results, prompts, and what the client writes in the user's name."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+import orjson
+
+from ccagent.facts.model import Context, EventType, Flag, Status
+from ccagent.facts.outcomes import tool_outcome
+from ccagent.facts.partial import NO_TIME, RESULT_ONLY, Partial, Result, most
+from ccagent.facts.prompts import PROMPT_FACTS, PromptKind, classify, command_name
+from ccagent.sources.claude.carry import BACKGROUND_AGENTS, OpenCall
+from ccagent.sources.claude.lines import decode, text_of
+from ccagent.sources.claude.records import AgentResult, Block, FileResult, Message, Origin, Record
+from ccagent.sources.claude.replies import FILE_TOOLS, tool_call
+
+if TYPE_CHECKING:
+    from ccagent.sources.claude.derive import Deriver
+
+_TASK_ID: Final = re.compile(r"<task-id>\s*([^<\s]{1,128})\s*</task-id>")
+_TASK_STATUS: Final = re.compile(r"<status>\s*([^<\s]{1,32})\s*</status>")
+_TASK_STATUSES: Final = {"completed": Status.OK, "failed": Status.ERROR, "killed": Status.INTERRUPTED}
+MESSAGE_TEXT: Final = 1_000_000
+"""Characters of a prompt that are looked at; its length is counted up to there."""
+
+
+def derive_user(deriver: Deriver, record: Record) -> tuple[Partial, ...] | None:
+    """Facts of one user line."""
+    message = record.message
+    rank, agent = deriver.chain(record)
+    deriver.permission(record.permissionMode)
+    deriver.advance(agent, None, False, reply=False)
+    if message is None:
+        return None
+    blocks = message.content if isinstance(message.content, list) else []
+    context = deriver.context(rank, agent)
+    if any(block.type in ("tool_result", "tool_use") for block in blocks):
+        born = tool_results(deriver, message, context, rank, direct=True, record=record)
+        _interrupted(deriver, blocks, agent)
+        return born
+    if rank != 0:
+        return None
+    text = message.content if isinstance(message.content, str) else _text(blocks)
+    return _prompt(deriver, record, text)
+
+
+def _text(blocks: list[Block]) -> str:
+    for block in blocks:
+        if block.type == "text":
+            return text_of(block.text, MESSAGE_TEXT)
+    return ""
+
+
+def _interrupted(deriver: Deriver, blocks: list[Block], agent: str | None) -> None:
+    if agent is not None:
+        return
+    for block in blocks:
+        if block.type == "text" and text_of(block.text, 64).startswith("[Request interrupted"):
+            turn = deriver.turn or deriver.open_turn()
+            if turn is not None:
+                turn.flags |= Flag.INTERRUPTED
+
+
+def _prompt(deriver: Deriver, record: Record, text: str) -> tuple[Partial, ...] | None:
+    origin = decode(Origin, record.origin) if record.origin else None
+    kind = classify(
+        text,
+        is_meta=bool(record.isMeta),
+        is_summary=bool(record.isCompactSummary),
+        origin=origin.kind if origin is not None else None,
+        source=record.promptSource,
+    )
+    if kind == PromptKind.INTERRUPT:
+        turn = deriver.turn or deriver.open_turn()
+        if turn is not None:
+            turn.flags |= Flag.INTERRUPTED
+        return None
+    if kind == PromptKind.NOTIFICATION:
+        _notified(deriver, text)
+    if kind not in PROMPT_FACTS or record.uuid is None:
+        return None
+    carry = deriver.carry
+    born: tuple[Partial, ...] = ()
+    if kind == PromptKind.HUMAN:
+        known = EventType.TURN in deriver.batch.facts and record.uuid in deriver.batch.facts[EventType.TURN]
+        turn = deriver.begin_turn(record.uuid, deriver.at)
+        if not known:
+            born += (turn,)
+    elif kind == PromptKind.COMMAND:
+        carry.waiting_prompt = record.uuid
+        carry.waiting_at = None if deriver.at == NO_TIME else deriver.at
+    name = command_name(text) if kind == PromptKind.COMMAND else None
+    prompt, made = deriver.written(EventType.PROMPT, record.uuid, record, name)
+    prompt.label = kind.value
+    prompt.size = most(prompt.size, len(text))
+    if made:
+        born += (prompt,)
+    return born
+
+
+def _notified(deriver: Deriver, text: str) -> None:
+    """The end of a sub-agent that was sent to the background."""
+    found = _TASK_ID.search(text[:4_096])
+    background = deriver.carry.background
+    if not found or found.group(1) not in background:
+        return
+    agent = found.group(1)
+    background.remove(agent)
+    said = _TASK_STATUS.search(text[:4_096])
+    status = _TASK_STATUSES.get(said.group(1) if said else "completed", Status.ERROR)
+    _agent_ended(deriver, agent, Result(status, -1 if deriver.at == NO_TIME else deriver.at))
+
+
+def _agent_ended(deriver: Deriver, agent: str, result: Result) -> None:
+    run = deriver.touch_agent(agent, deriver.at, 2)
+    if run.result is None or result > run.result:
+        run.result = result
+    run.closing = True
+
+
+# ---- tool results ------------------------------------------------------------------------------------------------
+
+
+def tool_results(
+    deriver: Deriver,
+    message: Message,
+    context: Context,
+    rank: int,
+    *,
+    direct: bool,
+    record: Record | None = None,
+) -> tuple[Partial, ...]:
+    """Facts of the tool_result blocks of one line (and of a tool_use block, which some clients write there)."""
+    blocks = message.content if isinstance(message.content, list) else []
+    results = [block for block in blocks if block.type == "tool_result" and block.tool_use_id is not None]
+    turn = deriver.carry.turn if context.agent is None else None
+    born: tuple[Partial, ...] = ()
+    for block in blocks:
+        if block.type == "tool_use" and block.id is not None:
+            made = tool_call(deriver, block, context, rank, turn, int(direct), None)
+            if made is not None:
+                born += (made,)
+    alone = len(results) == 1
+    for block in results:
+        born += _result(deriver, block, context, rank, turn, direct=direct, record=record if alone else None)
+    return born
+
+
+def _result(
+    deriver: Deriver,
+    block: Block,
+    context: Context,
+    rank: int,
+    turn: str | None,
+    *,
+    direct: bool,
+    record: Record | None,
+) -> tuple[Partial, ...]:
+    native = block.tool_use_id
+    assert native is not None
+    at = deriver.at
+    call = deriver.carry.calls.pop(native, None) if direct else None
+    failed = bool(block.is_error)
+    outcome = tool_outcome(
+        is_error=failed,
+        text=text_of(block.content) if failed else "",
+        denial=record.toolDenialKind if record is not None else None,
+        tool=call.name if call is not None else None,
+    )
+    partial, made = deriver.batch.get(EventType.TOOL_CALL, native, deriver.file, deriver.offset, deriver.length)
+    partial.claim(rank + RESULT_ONLY, at, context, turn, None)
+    partial.flags |= Flag.RESULT
+    if failed and direct:
+        partial.flags |= Flag.ERROR
+    launched = _launched(deriver, record, native, call) if record is not None and direct else None
+    reported = -1
+    if launched is not None and launched.totalDurationMs is not None:
+        reported = round(launched.totalDurationMs)
+    result = Result(
+        outcome.status, -1 if at == NO_TIME else at, outcome.failure, outcome.exit_code, len(block.content), reported
+    )
+    if partial.result is None or result > partial.result:
+        partial.result = result
+    if direct:
+        deriver.close(EventType.TOOL_CALL, native)
+    born: tuple[Partial, ...] = (partial,) if made else ()
+    if outcome.status == Status.OK and record is not None and direct:
+        update = _file_update(deriver, record, native, call, context, rank, turn)
+        if update is not None:
+            born += (update,)
+    return born
+
+
+def _launched(deriver: Deriver, record: Record, tool: str, call: OpenCall | None) -> AgentResult | None:
+    """The sub-agent that this result speaks of: link it, and end it unless it went to the background."""
+    raw = record.toolUseResult
+    if not raw or b'"agentId"' not in bytes(raw):
+        return None
+    launched = decode(AgentResult, raw)
+    if launched is None or launched.agentId is None:
+        return None
+    agent = launched.agentId
+    deriver.batch.link(agent, tool)
+    run = deriver.touch_agent(agent, deriver.at, 2)
+    kind = launched.agentType or (call.agent_type if call is not None else None)
+    if kind is not None and (run.label is None or kind > run.label):
+        run.label = kind
+    if launched.status == "async_launched":
+        run.flags |= Flag.BACKGROUND
+        background = deriver.carry.background
+        if agent not in background:
+            background.append(agent)
+            del background[:-BACKGROUND_AGENTS]
+    else:
+        duration = -1 if launched.totalDurationMs is None else round(launched.totalDurationMs)
+        calls = -1 if launched.totalToolUseCount is None else launched.totalToolUseCount
+        at = -1 if deriver.at == NO_TIME else deriver.at
+        _agent_ended(deriver, agent, Result(Status.OK, at, "", -1, calls, duration))
+    return launched
+
+
+def _file_update(
+    deriver: Deriver,
+    record: Record,
+    native: str,
+    call: OpenCall | None,
+    context: Context,
+    rank: int,
+    turn: str | None,
+) -> Partial | None:
+    """A file that a successful call changed: lines added and removed as the client's own patch says, NULL without."""
+    raw = record.toolUseResult
+    shaped = bool(raw) and b'"structuredPatch"' in bytes(raw)
+    if not (call is not None and call.name in FILE_TOOLS) and not (call is None and shaped):
+        return None
+    said = decode(FileResult, raw) if raw else None
+    added = removed = -1
+    change, path = "update", call.path if call is not None else None
+    if said is not None:
+        path = said.filePath or said.notebook_path or path
+        if said.type == "create":
+            change = "create"
+            added, removed = _line_count(text_of(said.content, 64_000_000)), 0
+        elif said.structuredPatch is not None:
+            lines = [line for hunk in said.structuredPatch for line in hunk.lines or ()]
+            added = sum(line[:1] == "+" for line in lines)
+            removed = sum(line[:1] == "-" for line in lines)
+    name = call.name if call is not None else ("Write" if said is not None and said.type else "Edit")
+    update, made = deriver.batch.get(EventType.FILE_UPDATE, native, deriver.file, deriver.offset, deriver.length)
+    extra = orjson.dumps({"path": path}).decode() if path else None
+    update.claim(rank, deriver.at, context, turn, name, None, extra)
+    update.flags |= Flag.DIRECT
+    at = deriver.at
+    if at != NO_TIME and (update.occurred_at is None or at < update.occurred_at):
+        update.occurred_at = at
+    if update.label is None or change > update.label:
+        update.label = change
+    result = Result(Status.OK, -1 if at == NO_TIME else at, "", -1, -1, -1, added, removed)
+    if update.result is None or result > update.result:
+        update.result = result
+    update.closing = True
+    return update if made else None
+
+
+def _line_count(text: str) -> int:
+    return text.count("\n") + (not text.endswith("\n")) if text else 0

@@ -1,0 +1,109 @@
+"""What `ccagent status` shows: the daemon's live values while it runs, and what the database knows without it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from ccagent.config import Config
+from ccagent.errors import CcagentError
+from ccagent.service.live import read_status
+from ccagent.store.instance import holder
+from ccagent.store.location import sqlite_path
+
+SCHEMA_VERSION: Final = 1
+
+
+def collect(config: Config, env: Mapping[str, str]) -> dict[str, Any]:
+    """The status document. It needs no daemon; what only a daemon knows is absent without one."""
+    database = sqlite_path(config.database)
+    pid = holder(Path(database))
+    live = read_status(database) if pid is not None else None
+    problems = list((live or {}).get("problems", {}).values())
+    document: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "running": pid is not None, "pid": pid or None}
+    document["database"] = {"path": database, "bytes": _size(database)}
+    if live is not None:
+        document |= _live(live)
+    try:
+        document |= _stored(database)
+    except CcagentError as error:
+        problems.append(str(error))
+    document["export"] = _export(config, env, live, problems)
+    document["problems"] = problems
+    return document
+
+
+def _live(live: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "listen": live["listen"],
+        "watch": {"mode": live["watch_mode"], "reason": live["watch_reason"] or None},
+        "caught_up": live["caught_up"],
+        "files": live["files"],
+        "total_bytes": live["total_bytes"],
+        "unread_bytes": live["unread_bytes"],
+        "pending_bytes": live["pending_bytes"],
+        "lost_bytes": live["lost_bytes"],
+        "unreadable": live["unreadable"],
+        "roots": live["roots"],
+        "rollups": {"updated_at": _time(live["rollups_at"])},
+    }
+
+
+def _stored(database: str) -> dict[str, Any]:
+    from ccagent.store.open import open_reader
+    from ccagent.store.queries import stored_zone, today
+
+    if not Path(database).exists():
+        return {}
+    with open_reader(database) as reader:
+        zone = stored_zone(reader)
+        row = today(reader, zone, _now_ms())
+    return {
+        "zone": zone.key,
+        "today": {
+            "requests": row.requests, "tokens": sum(row.tokens.values()), "cost_microusd": row.cost_microusd,
+            "unpriced_requests": row.unpriced_requests,
+        },
+    }  # fmt: skip
+
+
+def _export(
+    config: Config, env: Mapping[str, str], live: Mapping[str, Any] | None, problems: list[str]
+) -> dict[str, Any] | None:
+    from ccagent.otlp_settings import resolve
+
+    try:
+        settings = resolve(config, env)
+    except CcagentError as error:
+        problems.append(str(error))
+        return None
+    problems.extend(settings.notices)
+    states = (live or {}).get("exports", {})
+    problems.extend(f"{key}: {one['problem']}" for key, one in states.items() if one.get("problem"))
+    if not settings.enabled and not states:
+        return {"state": "off: nothing leaves this machine"}
+    return {
+        "tier": settings.personal_tier,
+        **{f"{one.signal}_to": f"{one.protocol} {one.url}" for one in settings.destinations},
+        **{key.rpartition("/")[2]: {"state": one.get("state"), "backlog": one.get("backlog")}
+           for key, one in states.items()},
+    }  # fmt: skip
+
+
+def _size(path: str) -> int | None:
+    try:
+        return Path(path).stat().st_size
+    except OSError:
+        return None
+
+
+def _now_ms() -> int:
+    return int(datetime.now(UTC).timestamp() * 1_000)
+
+
+def _time(moment_ms: int | None) -> str | None:
+    if moment_ms is None:
+        return None
+    return datetime.fromtimestamp(moment_ms / 1_000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -1,0 +1,29 @@
+"""What a scrape asks beside the totals: a few small reads that cost the same at any size of the archive."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import apsw
+
+from ccagent.facts.model import EventType
+from ccagent.rollups.metrics import Period
+
+MODELS: Final = 20
+"""Models whose cache hit ratio is shown: the budget of the label."""
+
+_CACHE: Final = (
+    "SELECT n.value, SUM(r.token_cache_read), SUM(r.token_input + r.token_cache_read + r.token_cache_write_5m"
+    f" + r.token_cache_write_1h) AS whole FROM rollup r JOIN name n ON n.id = r.name WHERE r.period = {int(Period.HOURLY)}"
+    f" AND r.bucket > ? AND r.family = {int(EventType.LLM_REQUEST)} GROUP BY 1 ORDER BY whole DESC LIMIT {MODELS}"
+)
+
+
+def read_meta(conn: apsw.Connection) -> dict[str, str]:
+    """What the database knows of itself."""
+    return {str(name): str(value) for name, value in conn.execute("SELECT name, value FROM meta")}
+
+
+def cache_hit_ratios(conn: apsw.Connection, since_ms: int) -> dict[str, float]:
+    """Cache reads as a share of all input by model, from the hourly rollups since then; no entry without input."""
+    return {str(model): reads / whole for model, reads, whole in conn.execute(_CACHE, (since_ms,)) if whole}

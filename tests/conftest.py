@@ -1,0 +1,60 @@
+"""What every test shares: an environment of its own, and the corpus where there is one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import settings
+
+CORPUS_VARIABLE = "CCAGENT_TEST_CORPUS"
+NO_SKIPS_VARIABLE = "CCAGENT_NO_SKIPS"
+OWN_VARIABLES = (CORPUS_VARIABLE, NO_SKIPS_VARIABLE, "CCAGENT_KILLS")
+
+# A slow or shared machine must not turn a right answer into a failure; times are measured by benchmarks.
+settings.register_profile("ccagent", deadline=None)
+settings.load_profile("ccagent")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def environment_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test sees or touches the configuration, database or transcripts of whoever runs it."""
+    home = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name.startswith(("CCAGENT_", "OTEL_", "XDG_", "CLAUDE_")) and name not in OWN_VARIABLES:
+                patch.delenv(name)
+        patch.setenv("HOME", str(home))
+        yield
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests marked `corpus` skip, with the reason, where no corpus is named."""
+    if os.environ.get(CORPUS_VARIABLE):
+        return
+    absent = pytest.mark.skip(reason=f"{CORPUS_VARIABLE} names no corpus of real transcripts")
+    for item in items:
+        if item.get_closest_marker("corpus"):
+            item.add_marker(absent)
+
+
+@pytest.fixture(scope="session")
+def corpus() -> Path:
+    """Folder of the real transcripts: `projects/` and `truth.json`."""
+    folder = os.environ.get(CORPUS_VARIABLE)
+    if not folder:
+        pytest.skip(f"{CORPUS_VARIABLE} names no corpus of real transcripts")
+    return Path(folder)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> Any:
+    """Where CCAGENT_NO_SKIPS is set, a test that skips fails: everything it needs ought to be there."""
+    report = yield
+    if os.environ.get(NO_SKIPS_VARIABLE) and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped although {NO_SKIPS_VARIABLE} is set: {call.excinfo and call.excinfo.value}"
+    return report

@@ -1,0 +1,126 @@
+"""The tier of a project, decided by its file and its owner."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from ccagent.export.privacy import PROJECT_FILE, PROJECT_FILE_LIMIT, TierResolver, effective
+
+
+class Time:
+    """A clock turned by hand."""
+
+    now = 1_000_000
+
+    def __call__(self) -> int:
+        """Milliseconds."""
+        return self.now
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """The root of a repository."""
+    root = tmp_path / "repository"
+    (root / ".git").mkdir(parents=True)
+    (root / "src" / "deep").mkdir(parents=True)
+    return root
+
+
+def resolver(personal: int | None = 2, *, time: Time | None = None) -> TierResolver:
+    return TierResolver(personal, time or Time(), network_mounts=lambda: ())
+
+
+@pytest.mark.parametrize(
+    ("project_tier", "by_personal"),
+    [(None, [0, 0, 1, 2]), (0, [0, 0, 0, 0]), (1, [0, 0, 1, 1]), (2, [0, 0, 1, 2])],
+)
+def test_the_effective_tier_is_the_lower_one_and_needs_a_personal_act(
+    project_tier: int | None, by_personal: list[int]
+) -> None:
+    assert [effective(project_tier, personal) for personal in (None, 0, 1, 2)] == by_personal
+
+
+def test_a_file_at_the_git_root_bounds_every_folder_below(project: Path) -> None:
+    (project / PROJECT_FILE).write_text("tier = 1\n")
+
+    found = resolver()
+
+    assert found.tier(str(project / "src" / "deep")) == 1
+    assert "lowered" in found.notices[0]
+
+
+def test_nothing_above_the_git_root_counts(project: Path) -> None:
+    (project.parent / PROJECT_FILE).write_text("tier = 0\n")
+
+    assert resolver().tier(str(project / "src")) == 2
+
+
+def test_the_lowest_of_several_files_holds(project: Path) -> None:
+    (project / PROJECT_FILE).write_text("tier = 0\n")
+    (project / "src" / PROJECT_FILE).write_text("tier = 2\n")
+
+    assert resolver().tier(str(project / "src" / "deep")) == 0
+
+
+def test_without_a_file_the_personal_tier_holds(project: Path) -> None:
+    assert [resolver(personal).tier(str(project)) for personal in (None, 0, 1, 2)] == [0, 0, 1, 2]
+    assert resolver(1).tier(None) == 1
+    assert resolver(1).tier("/no/such/folder") == 1
+
+
+@pytest.mark.parametrize(
+    "text", ["tier = 3", "tier = true", "tier = '1'", "tier =", "\x00", "x" * (PROJECT_FILE_LIMIT + 1)]
+)
+def test_a_file_that_cannot_be_understood_means_tier_0_and_says_so(project: Path, text: str) -> None:
+    (project / PROJECT_FILE).write_text(text)
+
+    found = resolver()
+
+    assert found.tier(str(project)) == 0
+    assert str(project / PROJECT_FILE) in found.notices[0]
+
+
+def test_a_link_is_not_followed(project: Path) -> None:
+    (project / "real.toml").write_text("tier = 2\n")
+    (project / PROJECT_FILE).symlink_to(project / "real.toml")
+
+    assert resolver().tier(str(project)) == 0
+
+
+def test_a_pipe_in_its_place_does_not_stop_the_thread(project: Path) -> None:
+    os.mkfifo(project / PROJECT_FILE)
+
+    assert resolver().tier(str(project)) == 0
+
+
+@pytest.mark.parametrize("key", ["endpoint = 'http://evil'", "[headers]\na = 'b'"])
+def test_a_project_file_cannot_redirect_telemetry(project: Path, key: str) -> None:
+    (project / PROJECT_FILE).write_text(f"tier = 1\n{key}\n")
+
+    found = resolver(1)
+
+    assert found.tier(str(project)) == 1
+    assert "refused" in found.notices[0]
+
+
+def test_an_answer_is_kept_for_a_minute(project: Path) -> None:
+    time = Time()
+    found = resolver(time=time)
+    before = found.tier(str(project))
+    (project / PROJECT_FILE).write_text("tier = 0\n")
+
+    time.now += 59_000
+    kept = found.tier(str(project))
+    time.now += 2_000
+
+    assert (before, kept, found.tier(str(project))) == (2, 2, 0)
+
+
+def test_a_network_mount_is_not_touched_and_means_tier_0(project: Path) -> None:
+    found = TierResolver(2, Time(), network_mounts=lambda: (str(project),))
+
+    assert found.tier(str(project / "src")) == 0
+    assert "network mount" in found.notices[0]

@@ -1,0 +1,183 @@
+"""Each answer of a receiver, over both protocols, and the verdict that follows from it."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+import pytest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from ccagent.export.otlp.sender import Destination, Sender, make_sender
+from ccagent.export.otlp.spans import trace_request
+from ccagent.export.otlp.verdict import Kind, Verdict
+from tests.otlp.receiver import Answer, Running, grpc_receiver
+
+Senders = Callable[..., Sender]
+REQUEST = trace_request([Span(trace_id=b"t" * 16, span_id=b"s" * 8, name="one")], {"service.name": "ccagent"}, "1")
+PARTIAL = Answer(rejected=3, message="too old")
+CODE = grpc.StatusCode
+
+HTTP_ROWS: list[tuple[str, Answer, Kind, dict[str, Any]]] = [
+    ("ok", Answer(), Kind.ADVANCE, {"rejected": 0}),
+    ("ok_without_body_or_type", Answer(content_type=None, body=b""), Kind.ADVANCE, {}),
+    ("ok_json", Answer(content_type="application/json; charset=utf-8", body=b"{}"), Kind.ADVANCE, {}),
+    ("partial", PARTIAL, Kind.ADVANCE, {"rejected": 3, "message": "too old"}),
+    ("partial_json", Answer(content_type="application/json", body=b'{"partialSuccess":{"rejectedSpans":"3"}}'),
+     Kind.ADVANCE, {"rejected": 3}),
+    ("multiple_choices", Answer(status=300), Kind.RETRY, {"bounded": False}),
+    ("redirect", Answer(status=302, headers={"Location": "http://127.0.0.1:9/login"}), Kind.RETRY, {"bounded": False}),
+    ("captive_portal", Answer(content_type="text/html", body=b"<html>sign in</html>"), Kind.RETRY, {"bounded": False}),
+    ("garbage", Answer(body=b"\xff\xff\xff"), Kind.RETRY, {}),
+    ("bad_request", Answer(status=400, details="bad span"), Kind.POISON, {"message": "400 Bad Request: bad span"}),
+    ("unauthorised", Answer(status=401), Kind.CONFIG, {}),
+    ("forbidden", Answer(status=403), Kind.CONFIG, {}),
+    ("not_found", Answer(status=404), Kind.CONFIG, {}),
+    ("too_large", Answer(status=413), Kind.TOO_LARGE, {"bounded": False}),
+    ("throttled", Answer(status=429, headers={"Retry-After": "7"}), Kind.RETRY, {"delay_seconds": 7.0}),
+    ("server_error", Answer(status=500), Kind.RETRY, {"bounded": True}),
+    ("bad_gateway", Answer(status=502), Kind.RETRY, {"bounded": False}),
+    ("unavailable", Answer(status=503), Kind.RETRY, {"bounded": False, "delay_seconds": None}),
+    ("gateway_timeout", Answer(status=504), Kind.RETRY, {"bounded": False}),
+]  # fmt: skip
+
+GRPC_ROWS: list[tuple[str, Answer, Kind, dict[str, Any]]] = [
+    ("ok", Answer(), Kind.ADVANCE, {"rejected": 0}),
+    ("partial", PARTIAL, Kind.ADVANCE, {"rejected": 3, "message": "too old"}),
+    ("invalid", Answer(code=CODE.INVALID_ARGUMENT, details="bad span"), Kind.POISON,
+     {"message": "INVALID_ARGUMENT: bad span"}),
+    ("unauthenticated", Answer(code=CODE.UNAUTHENTICATED), Kind.CONFIG, {}),
+    ("denied", Answer(code=CODE.PERMISSION_DENIED), Kind.CONFIG, {}),
+    ("unimplemented", Answer(code=CODE.UNIMPLEMENTED), Kind.CONFIG, {}),
+    ("unavailable", Answer(code=CODE.UNAVAILABLE), Kind.RETRY, {"bounded": False, "delay_seconds": None}),
+    ("unavailable_with_wish", Answer(code=CODE.UNAVAILABLE, retry_seconds=2.5), Kind.RETRY, {"delay_seconds": 2.5}),
+    ("exhausted_with_wish", Answer(code=CODE.RESOURCE_EXHAUSTED, retry_seconds=4.0), Kind.RETRY,
+     {"delay_seconds": 4.0, "bounded": False}),
+    ("exhausted_with_wish_in_details",
+     Answer(code=CODE.RESOURCE_EXHAUSTED, retry_seconds=4.0, retry_in_details=True), Kind.RETRY,
+     {"delay_seconds": 4.0}),
+    ("exhausted_for_no_said_reason", Answer(code=CODE.RESOURCE_EXHAUSTED), Kind.TOO_LARGE, {"bounded": True}),
+    ("internal", Answer(code=CODE.INTERNAL), Kind.RETRY, {"bounded": True}),
+    ("aborted", Answer(code=CODE.ABORTED), Kind.RETRY, {"bounded": False}),
+]  # fmt: skip
+
+
+def holds(verdict: Verdict, kind: Kind, expected: dict[str, Any]) -> None:
+    assert verdict.kind is kind, verdict
+    assert {key: getattr(verdict, key) for key in expected} == expected
+
+
+@pytest.mark.parametrize(("answer", "kind", "expected"), [row[1:] for row in HTTP_ROWS], ids=[r[0] for r in HTTP_ROWS])
+def test_an_http_answer_is_judged(
+    http: Running, senders: Senders, answer: Answer, kind: Kind, expected: dict[str, Any]
+) -> None:
+    http.received.script.append(answer)
+
+    holds(senders(http).send("traces", REQUEST), kind, expected)
+
+
+@pytest.mark.parametrize(("answer", "kind", "expected"), [row[1:] for row in GRPC_ROWS], ids=[r[0] for r in GRPC_ROWS])
+def test_a_grpc_answer_is_judged(
+    grpc_: Running, senders: Senders, answer: Answer, kind: Kind, expected: dict[str, Any]
+) -> None:
+    grpc_.received.script.append(answer)
+
+    holds(senders(grpc_, "grpc").send("traces", REQUEST), kind, expected)
+
+
+def test_a_message_beyond_the_grpc_servers_limit_is_too_large(senders: Senders) -> None:
+    with grpc_receiver(max_bytes=2_000) as small:
+        spans = [Span(trace_id=b"t" * 16, span_id=b"s" * 8, name="x" * 100) for _ in range(50)]
+
+        verdict = senders(small, "grpc").send("traces", trace_request(spans, {}, "1"))
+
+    assert verdict.kind is Kind.TOO_LARGE
+    assert not verdict.bounded
+
+
+@pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
+def test_a_silent_receiver_means_retry_within_the_timeout(
+    http: Running, grpc_: Running, senders: Senders, protocol: str
+) -> None:
+    running = grpc_ if protocol == "grpc" else http
+    running.received.script.append(Answer(silent=True))
+
+    verdict = senders(running, protocol, timeout_seconds=0.3).send("traces", REQUEST)
+
+    assert verdict.kind is Kind.RETRY
+    assert not verdict.bounded
+
+
+@pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
+def test_a_refused_connection_means_retry(senders: Senders, protocol: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    urls: Any = {"traces": f"http://127.0.0.1:{port}/v1/traces"}
+    sender = make_sender(Destination(name="test", urls=urls, protocol=protocol, timeout_seconds=2))  # type: ignore[arg-type]
+
+    verdict = sender.send("traces", REQUEST)
+
+    sender.close()
+    assert verdict.kind is Kind.RETRY
+
+
+@pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
+def test_the_next_request_after_a_failure_goes_through(
+    http: Running, grpc_: Running, senders: Senders, protocol: str
+) -> None:
+    running = grpc_ if protocol == "grpc" else http
+    running.received.script.append(Answer(silent=True))
+    sender = senders(running, protocol, timeout_seconds=0.3)
+    sender.send("traces", REQUEST)
+
+    assert sender.send("traces", REQUEST).kind is Kind.ADVANCE
+
+
+@pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
+@pytest.mark.parametrize("compression", ["gzip", "none"])
+def test_what_is_sent_arrives_unchanged_with_its_headers(
+    http: Running, grpc_: Running, senders: Senders, protocol: str, compression: str
+) -> None:
+    running = grpc_ if protocol == "grpc" else http
+    sender = senders(running, protocol, compression=compression, headers={"X-Token": "t1"})
+
+    sender.send("traces", REQUEST)
+    sender.send("metrics", ExportMetricsServiceRequest())
+
+    assert running.received.taken == [REQUEST, ExportMetricsServiceRequest()]
+    assert [headers["x-token"] for headers in running.received.headers] == ["t1", "t1"]
+
+
+def test_redirects_are_not_followed(http: Running, senders: Senders) -> None:
+    http.received.script.append(Answer(status=302, headers={"Location": f"{http.http}/v1/traces"}))
+
+    senders(http).send("traces", REQUEST)
+
+    assert http.received.taken == []
+    assert len(http.received.offered) == 1
+
+
+def test_proxy_variables_are_not_read(http: Running, senders: Senders, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+
+    assert senders(http).send("traces", REQUEST).kind is Kind.ADVANCE
+
+
+def test_a_retry_after_date_is_seconds_from_now() -> None:
+    from ccagent.export.otlp.http import _retry_after
+
+    assert _retry_after("Thu, 01 Jan 1970 00:02:00 GMT", 100.0) == 20.0
+    assert _retry_after("soon", 100.0) is None
+
+
+def test_an_answer_longer_than_the_limit_is_not_read_whole(http: Running, senders: Senders) -> None:
+    http.received.script.append(Answer(content_type="text/html", body=b"x" * (3 << 20)))
+    sender = senders(http)
+
+    assert sender.send("traces", REQUEST).kind is Kind.RETRY
+    assert sender.send("traces", ExportTraceServiceRequest()).kind is Kind.ADVANCE

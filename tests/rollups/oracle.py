@@ -1,0 +1,115 @@
+"""What rollups must be, said again in plain Python over the facts of a store: slow, and by another way."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from itertools import pairwise
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import apsw
+
+from ccagent.facts.model import EventType, Flag, Status
+from ccagent.rollups.buckets import Unit, bucket_end, bucket_start
+from ccagent.rollups.metrics import VALUE_COLUMNS, Period
+
+Rows = dict[tuple[int, ...], dict[str, int]]
+FIVE_MINUTES = 300_000
+UNITS: dict[int, Unit] = {Period.HOURLY: "hour", Period.DAILY: "day", Period.WEEKLY: "week"}
+
+
+def stored(conn: apsw.Connection) -> Rows:
+    """The rows of table `rollup`: key → values that are not 0."""
+    rows = conn.execute(
+        "SELECT period, bucket, family, project, branch, session_type, name, agent, skill, "
+        f"{', '.join(VALUE_COLUMNS)} FROM rollup"
+    )
+    return {row[:9]: {k: v for k, v in zip(VALUE_COLUMNS, row[9:], strict=True) if v} for row in rows}  # type: ignore[misc]
+
+
+def facts(conn: apsw.Connection) -> list[dict[str, Any]]:
+    cursor = conn.execute(
+        "SELECT f.*, c.session, c.project, c.branch, c.agent, c.skill FROM fact f JOIN context c ON c.id = f.context"
+    )
+    return [dict(zip([column for column, *_ in cursor.get_description()], row, strict=True)) for row in cursor]
+
+
+def amounts(fact: dict[str, Any]) -> Counter[str]:
+    """The value columns that one fact adds to its row."""
+    tool, llm = fact["type"] == EventType.TOOL_CALL, fact["type"] == EventType.LLM_REQUEST
+    status, flags = Status(fact["status"]), Flag(fact["flags"])
+    counted = not tool or (fact["name"] is not None and Flag.DIRECT in flags)
+    has_result = Flag.RESULT in flags if tool else status is not Status.OPEN
+    end = fact["result_at"] if tool else fact["ended_at"]
+    duration = None if None in (end, fact["occurred_at"]) else end - fact["occurred_at"]
+    if not tool and fact["reported_ms"] is not None:
+        duration = fact["reported_ms"]
+    written, hour = fact["token_cache_write"] or 0, fact["token_cache_write_1h"] or 0
+    return Counter(
+        count=counted, ok=counted and has_result and status is Status.OK,
+        errors=Flag.ERROR in flags if tool else status in (Status.ERROR, Status.TIMEOUT),
+        results=counted and has_result, relayed=tool and fact["name"] is not None and Flag.DIRECT not in flags,
+        timed=counted and duration is not None, duration_ms=(duration or 0) if counted else 0,
+        token_input=fact["token_input"] or 0, token_output=fact["token_output"] or 0,
+        token_cache_read=fact["token_cache_read"] or 0, token_cache_write_5m=written - hour if written else 0,
+        token_cache_write_1h=hour, cost=fact["cost"] or 0, unpriced=llm and fact["cost"] is None,
+        nonfinal=llm and bool(fact["quality"]), added=fact["added"] or 0, removed=fact["removed"] or 0,
+    )  # fmt: skip
+
+
+def place(fact: dict[str, Any]) -> tuple[int, int, int]:
+    return (fact["project"] or 0, fact["branch"] or 0, int(fact["agent"] is not None))
+
+
+def active(
+    session: Iterable[dict[str, Any]], zone: ZoneInfo
+) -> tuple[Counter[tuple[Any, ...]], Counter[tuple[Any, ...]]]:
+    """Active ms of one session's facts by (hour, place), and by place alone."""
+    held = list(session)
+    times = {(at, place(f)) for f in held for at in (f["occurred_at"], f["ended_at"], f["result_at"]) if at is not None}
+    begun = [f["occurred_at"] for f in held if f["occurred_at"] is not None]
+    by_hour: Counter[tuple[Any, ...]] = Counter()
+    whole: Counter[tuple[Any, ...]] = Counter()
+    ordered = sorted(times)
+    for (before, _), (after, whose) in pairwise(ordered):
+        if after - before > FIVE_MINUTES:
+            continue
+        whole[whose] += after - before
+        while before < after:
+            start = bucket_start(zone, "hour", before)
+            end = bucket_end(zone, "hour", start)
+            if any(start - FIVE_MINUTES <= at < end + FIVE_MINUTES for at in begun):
+                by_hour[start, whose] += min(after, end) - before
+            before = end
+    return by_hour, whole
+
+
+def expected(conn: apsw.Connection, zone: ZoneInfo) -> Rows:
+    """All rows of all periods, each from the facts themselves."""
+    rows: dict[tuple[int, ...], Counter[str]] = {}
+
+    def add(period: int, bucket: int, rest: tuple[int, ...], values: Counter[str]) -> None:
+        rows.setdefault((int(period), bucket, *rest), Counter()).update(values)
+
+    found = facts(conn)
+    for fact in found:
+        session, at = fact["session"], fact["occurred_at"]
+        buckets = [] if at is None else [(period, bucket_start(zone, unit, at)) for period, unit in UNITS.items()]
+        if session is not None:
+            buckets.append((int(Period.POINT), session))
+        for period, bucket in buckets:
+            if fact["type"] != EventType.SESSION:
+                rest = (fact["type"], *place(fact), fact["name"] or 0, fact["agent"] or 0, fact["skill"] or 0)
+                add(period, bucket, rest, amounts(fact))
+            if session is not None:
+                add(period, bucket, (int(EventType.SESSION), *place(fact), session, 0, 0), Counter(count=1))
+    for session in {fact["session"] for fact in found} - {None}:
+        by_hour, whole = active((fact for fact in found if fact["session"] == session), zone)
+        for (hour, whose), ms in by_hour.items():
+            for period, unit in UNITS.items():
+                rest = (int(EventType.SESSION), *whose, session, 0, 0)
+                add(period, bucket_start(zone, unit, hour), rest, Counter(duration_ms=ms))
+        for whose, ms in whole.items():
+            add(Period.POINT, session, (int(EventType.SESSION), *whose, session, 0, 0), Counter(duration_ms=ms))
+    return {key: {name: value for name, value in values.items() if value} for key, values in rows.items()}
