@@ -13,9 +13,14 @@ FIXED = ("sources", "database", "listen", "ingest", "rollups", "prices")
 def again(config: Config, env: Mapping[str, str]) -> Config:
     """The configuration as its file says now, under the same command-line values. ConfigError as at the start."""
     flags = {
-        name: config.value(name) for name, origin in config.origins.items() if origin.kind is OriginKind.FLAG
+        name: _given(config.value(name)) for name, origin in config.origins.items() if origin.kind is OriginKind.FLAG
     }  # fmt: skip
     return load(flags, env, config.file)
+
+
+def _given(value: object) -> object:
+    """A value of the configuration as an option would give it: paths are texts there."""
+    return tuple(str(one) for one in value) if isinstance(value, tuple) else value
 
 
 def needs_restart(old: Config, new: Config) -> list[str]:

@@ -30,7 +30,7 @@ from ccagent.follow.roots import default_roots
 from ccagent.logs import configure, get_logger
 from ccagent.metrics import names as metric
 from ccagent.metrics.snapshot import Snapshot
-from ccagent.otlp_settings import resolve
+from ccagent.otlp_settings import OtlpSettings, resolve
 from ccagent.service.exporting import Exporting, describe
 from ccagent.service.following import Following
 from ccagent.service.gauges import make_snapshot
@@ -112,7 +112,7 @@ class Daemon:
         ]
         try:
             self._open_listener()
-            self._start_exports()
+            self._start_exports(self._make_exporting(self.settings) if self.settings.enabled else None)
             self._wait(progress)
         except CcagentError as error:
             self._failure = self._failure or error
@@ -130,7 +130,7 @@ class Daemon:
             self.scheduling.refresh()
             if not self.settings.enabled:
                 return {}
-            return self._make_exporting().drain()
+            return self._make_exporting(self.settings).drain()
         finally:
             self.following.follower.close()
             self.close()
@@ -240,16 +240,16 @@ class Daemon:
         self.live.listen = listener.url
         self._log.info("listen.open", url=listener.url)
 
-    def _make_exporting(self) -> Exporting:
+    def _make_exporting(self, settings: OtlpSettings) -> Exporting:
         return Exporting(
-            self.settings, self.store, self._reader, self.live, self.clock, __version__,
+            settings, self.store, self._reader, self.live, self.clock, __version__,
             lambda: self.snapshot(exportable_only=True),
         )  # fmt: skip
 
-    def _start_exports(self) -> None:
-        if self.settings.enabled:
-            self._exporting = self._make_exporting()
-            self._exporting.start(self._thread)
+    def _start_exports(self, exporting: Exporting | None) -> None:
+        if exporting is not None:
+            exporting.start(self._thread)
+        self._exporting = exporting
 
     # ---- signals ---------------------------------------------------------------------------------------------------
 
@@ -272,6 +272,9 @@ class Daemon:
         try:
             fresh = config_reload.again(self.config, self.env)
             settings = resolve(fresh, self.env)
+            changed = settings != self.settings
+            # Made before the old one ends: what cannot be used must not leave the daemon without any.
+            exporting = self._make_exporting(settings) if changed and settings.enabled else None
         except CcagentError as error:
             self.live.reload_ok = False
             self.live.problem("config", f"the old configuration is kept: {error}")
@@ -280,14 +283,13 @@ class Daemon:
         stays = config_reload.needs_restart(self.config, fresh)
         self.config = fresh
         configure(level=fresh.log.level, format=fresh.log.format)
-        if settings != self.settings:
+        if changed:
             if self._exporting is not None:
                 self._exporting.stop(EXPORT_STOP_SECONDS)
-                self._exporting = None
             self.settings = settings
             self.store.ingest_state.ledger.leaves = self._exportable()
             self.live.exports = {}
-            self._start_exports()
+            self._start_exports(exporting)
         self.live.reload_ok = True
         self.live.problem("config", f"restart to apply: {', '.join(stays)}" if stays else None)
         self._log.info("config.reloaded", restart_for=stays)

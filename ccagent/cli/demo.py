@@ -10,12 +10,18 @@ from ccagent.config import split_listen
 
 @click.command(name="demo")
 @listen_option
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="N",
+    help="End by itself N seconds after the live session began, instead of at Ctrl-C.",
+)
 @click.option("--keep", is_flag=True, help="Leave the demo's files behind and say where they are.")
 @click.pass_context
-def command(ctx: click.Context, listen: str | None, keep: bool) -> None:
+def command(ctx: click.Context, listen: str | None, seconds: float | None, keep: bool) -> None:
     """Show an invented past week, then one live session; your own data is not touched."""
     if listen is not None:
         split_listen(listen, "--listen")
     from ccagent.demo.session import run_demo
 
-    ctx.exit(run_demo(listen, keep))
+    ctx.exit(run_demo(listen, keep, seconds))

@@ -18,6 +18,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Final
 
 from ccagent.demo.transcript import Session
@@ -45,7 +46,7 @@ Talk = Callable[[str], None]
 
 
 def run_demo(listen: str | None = None, keep: bool = False, seconds: float | None = None, seed: int = 1) -> int:
-    """Show the demo until Ctrl-C, or for `seconds` after its live session ended; exit code 0, or the daemon's own.
+    """Show the demo until Ctrl-C, or for `seconds` from the begin of its live session; 0, or the daemon's exit code.
 
     `listen` is HOST:PORT of the demo's listener, None takes a free port of the loopback. `keep` leaves the temporary
     folder where it is.
@@ -53,6 +54,8 @@ def run_demo(listen: str | None = None, keep: bool = False, seconds: float | Non
     home = Path(tempfile.mkdtemp(prefix="ccagent-demo-"))
     tree, database = home / "projects", home / "demo.db"
     talk = _talk
+    # Ended by a service manager or a script, it must not leave its folder and its daemon behind.
+    before = signal.signal(signal.SIGTERM, _interrupt)
     try:
         count = write_sessions(tree, past_week(_now_ms(), seed))
         talk(f"{count} invented transcripts of the past week are in {tree}")
@@ -60,6 +63,7 @@ def run_demo(listen: str | None = None, keep: bool = False, seconds: float | Non
     except KeyboardInterrupt:
         return 0
     finally:
+        signal.signal(signal.SIGTERM, before)
         if keep:
             talk(f"kept in {home}; look again with: ccagent usage --db {database}")
         else:
@@ -74,11 +78,11 @@ def _show(home: Path, tree: Path, database: Path, listen: str, seconds: float | 
         talk(f"metrics:  http://{listen}/metrics")
         talk(f"database: {database}")
         talk("A live session begins; its lines come one by one.")
-        session = live_session(_now_ms(), seed)
-        play(tree, session)
-        _usage(database, environment, "model")
-        talk("The live session is over. " + ("Ctrl-C ends the demo." if seconds is None else ""))
         deadline = None if seconds is None else time.monotonic() + seconds
+        over = play(tree, live_session(_now_ms(), seed), None if seconds is None else _now_ms() + round(seconds * 1000))
+        _usage(database, environment, "model")
+        if over:
+            talk("The live session is over." + (" Ctrl-C ends the demo." if seconds is None else ""))
         while daemon.poll() is None and (deadline is None or time.monotonic() < deadline):
             time.sleep(POLL_SECONDS)
         code = daemon.poll()
@@ -98,21 +102,30 @@ def write_sessions(tree: Path, sessions: list[Session]) -> int:
     return count
 
 
-def play(tree: Path, session: Session, pause: Callable[[float], None] = time.sleep) -> None:
-    """Append each line of `session` and its sub-agents when its time has come."""
+def play(
+    tree: Path, session: Session, until_ms: int | None = None, pause: Callable[[float], None] = time.sleep
+) -> bool:
+    """Append each line of `session` and its sub-agents when its time has come; False if `until_ms` came before."""
     lines = sorted(
         ((line.at_ms, order, part.path, line.raw) for order, part in enumerate((session, *session.agents))
          for line in part.lines),
         key=lambda line: line[:2],
     )  # fmt: skip
     for at_ms, _, name, raw in lines:
-        left = at_ms - _now_ms()
+        left = (at_ms if until_ms is None else min(at_ms, until_ms)) - _now_ms()
         if left > 0:
             pause(left / 1000)
+        if until_ms is not None and at_ms > until_ms:
+            return False
         path = tree / name
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("ab") as file:
             file.write(raw)
+    return True
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 def own_environment(environment: Mapping[str, str], home: Path) -> dict[str, str]:

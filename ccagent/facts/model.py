@@ -7,7 +7,7 @@ and any repetition end in the same table.
 
 from __future__ import annotations
 
-from enum import IntEnum, IntFlag
+from enum import IntEnum
 from typing import NamedTuple
 
 
@@ -80,8 +80,11 @@ class Quality(IntEnum):
 QUALITY_NAMES: tuple[str, ...] = ("final", "partial", "placeholder", "estimated")
 
 
-class Flag(IntFlag):
-    """Facts that are true once any line said so; merged by "or"."""
+class Flag(IntEnum):
+    """Facts that are true once any line said so; merged by "or".
+
+    Plain integers on purpose: combining members of an `enum.Flag` costs more than the rest of reading a line.
+    """
 
     DIRECT = 1  # seen outside agent_progress; a fact without it is `relayed`
     RESULT = 2  # a result was seen for the call

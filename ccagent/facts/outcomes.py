@@ -30,6 +30,12 @@ class Outcome(NamedTuple):
     exit_code: int = -1
 
 
+PLAIN_OK: Final = Outcome(Status.OK)
+SHELL_OK: Final = Outcome(Status.OK, "", 0)
+SHELL_TOOLS: Final = frozenset(("Bash", "PowerShell"))
+"""Tools with an exit code: 0 unless the result is an error."""
+
+
 def tool_outcome(*, is_error: bool, text: str, denial: str | None, tool: str | None) -> Outcome:
     """Outcome of a tool result. `text` is the start of its content (needed only for errors).
 
@@ -41,7 +47,7 @@ def tool_outcome(*, is_error: bool, text: str, denial: str | None, tool: str | N
     if denial:
         return Outcome(Status.REJECTED, "denied")
     if not is_error:
-        return Outcome(Status.OK, "", 0 if tool in ("Bash", "PowerShell") else -1)
+        return SHELL_OK if tool in SHELL_TOOLS else PLAIN_OK
     text = text.lstrip()
     if text.startswith(_REJECTED):
         return Outcome(Status.REJECTED, "rejected")

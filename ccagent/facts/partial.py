@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from ccagent.facts.model import Context, Flag, Rank, Status
+from ccagent.facts.model import Context, EventType, Flag, Rank, Status
 
 NO_TIME: Final = 1 << 62
 """Sorts an owner without a time behind every owner with one."""
@@ -123,7 +123,10 @@ def merge(into: Partial, other: Partial) -> None:
     into.claim(other.rank, other.owner_at, other.context, other.turn, other.name, other.request, other.extra)
     into.occurred_at = least(into.occurred_at, other.occurred_at)
     into.ended_at = most(into.ended_at, other.ended_at)
-    into.result_at = most(into.result_at, other.result_at)
+    if into.type == EventType.LLM_REQUEST:
+        into.result_at = least(into.result_at, other.result_at)
+    else:
+        into.result_at = most(into.result_at, other.result_at)
     into.error_at = most(into.error_at, other.error_at)
     into.flags |= other.flags & ~Flag.BACKFILL
     if other.label is not None and (into.label is None or other.label > into.label):

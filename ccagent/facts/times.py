@@ -3,32 +3,51 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from functools import lru_cache
 
 LATEST_MS = 253_402_300_799_999
 """9999-12-31; a later time is a broken field."""
 
 
-@lru_cache(maxsize=4_096)
-def _minute_ms(prefix: str) -> int | None:
-    try:
-        return int(datetime.fromisoformat(prefix + ":00+00:00").timestamp()) * 1_000
-    except ValueError:
-        return None
+_MINUTES: dict[str, int] = {}
+MINUTES_CACHED = 4_096
+"""Minutes whose milliseconds are remembered: neighbouring lines share theirs."""
 
 
 def parse_ms(text: str | None) -> int | None:
     """ms of an ISO 8601 time; None where it is none. Without a zone it is read as UTC.
 
-    Clients write `YYYY-MM-DDTHH:MM:SS.mmmZ` without exception, so that form is fast: one dictionary look-up a minute.
+    Clients write `YYYY-MM-DDTHH:MM:SS.mmmZ` without exception, so that form is fast: one dictionary look-up.
     """
     if not text:
         return None
-    if len(text) == 24 and text[23] == "Z" and text[19] == "." and text[16] == ":":
-        base = _minute_ms(text[:16])
+    if len(text) == 24 and text[23] == "Z" and text[19] == ".":
+        base = _MINUTES.get(text[:17])
+        if base is None:
+            base = _minute(text[:17])
         rest = text[17:19] + text[20:23]
-        if base is not None and rest.isdecimal() and rest.isascii() and rest < "60000":
+        if base >= 0 and rest.isdecimal() and rest < "60000" and rest.isascii():
             return base + int(rest)
+    return _any_form(text)
+
+
+def whole_ms(duration: float | None) -> int | None:
+    """A duration that a client wrote, in whole ms; None where it is none: negative, not finite or beyond all time."""
+    return round(duration) if duration is not None and 0 <= duration <= LATEST_MS else None
+
+
+def _minute(prefix: str) -> int:
+    """ms of the start of `YYYY-MM-DDTHH:MM:`, -1 where it is none."""
+    try:
+        base = int(datetime.fromisoformat(prefix + "00+00:00").timestamp()) * 1_000
+    except ValueError:
+        base = -1
+    if len(_MINUTES) >= MINUTES_CACHED:
+        _MINUTES.clear()
+    _MINUTES[prefix] = base
+    return base
+
+
+def _any_form(text: str) -> int | None:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:

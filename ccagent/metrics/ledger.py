@@ -12,13 +12,17 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
 
-from ccagent.facts.model import QUALITY_NAMES, STATUS_NAMES, EventType, Flag, Quality
+from ccagent.facts.model import QUALITY_NAMES, STATUS_NAMES, EventType, Flag
 from ccagent.facts.partial import Partial
 from ccagent.facts.pricing import KINDS
 from ccagent.facts.settle import Settled
 from ccagent.metrics import names
 from ccagent.metrics.booked import Booking
 from ccagent.metrics.labels import Budget
+
+LLM_REQUEST: Final = int(EventType.LLM_REQUEST)
+TOOL_CALL: Final = int(EventType.TOOL_CALL)
+FILE_UPDATE: Final = int(EventType.FILE_UPDATE)
 
 Exportable = Callable[[str | None], bool]
 """Whether what happened in that cwd may leave the machine."""
@@ -67,32 +71,44 @@ def token_kinds(fact: Partial) -> tuple[int, int, int, int, int]:
 
 
 class Ledger:
-    """Books changes of facts into a `Booking`, under label values that the `Budget` admits."""
+    """Books changes of facts into a `Booking`, under label values that the `Budget` admits.
+
+    Amounts are first summed by the facts' own attributes; `post` gives them their labels, once a transaction.
+    """
 
     def __init__(self, booking: Booking, budget: Budget, exportable: Exportable) -> None:
         self.booking = booking
         self._admit = budget.admit
         self.leaves = exportable
         """May be replaced while the daemon runs, when its destinations change."""
+        self._usage_sums: dict[tuple[str, str | None, bool], list[int]] = {}
+        self._outcomes: dict[tuple[int, str, int, str | None, bool], int] = {}
+        self._stops: dict[tuple[str, bool], int] = {}
+
+    def clear(self) -> None:
+        """Forget what was not posted, after a rollback."""
+        self._usage_sums.clear()
+        self._outcomes.clear()
+        self._stops.clear()
 
     def change(self, old: tuple[Partial, Settled, int] | None, fact: Partial, settled: Settled, closing: bool) -> int:
         """Book what `fact` is more than `old` (its row before, with what was booked of its cost); `closing` when it
         closes with this change. The cost booked so far, micro-dollars."""
         leaves = self.leaves(fact.context.cwd)
         before = old[0] if old is not None else None
-        if before is not None and before.name != fact.name and before.name is not None:
-            label = "model" if fact.type == EventType.LLM_REQUEST else "tool"
-            self.booking.count(names.TOTALS_RELABELLED, (label,))
         kind = fact.type
+        if before is not None and before.name != fact.name and before.name is not None:
+            label = "model" if kind == LLM_REQUEST else "tool"
+            self.booking.count(names.TOTALS_RELABELLED, (label,))
         booked = 0
-        if kind == EventType.LLM_REQUEST:
+        if kind == LLM_REQUEST:
             booked = self._usage(old, fact, settled, leaves)
             if closing:
                 self._request(fact, settled, leaves)
-        elif kind == EventType.TOOL_CALL:
+        elif kind == TOOL_CALL:
             if closing:
                 self._tool_call(fact, settled, leaves)
-        elif kind == EventType.FILE_UPDATE:
+        elif kind == FILE_UPDATE:
             self._file_update(before, fact, leaves)
         elif kind == EventType.SESSION:
             if before is None:
@@ -106,53 +122,90 @@ class Ledger:
             self._written(fact, leaves)
         return booked
 
+    def post(self) -> None:
+        """Give the sums their labels and put them into the booking."""
+        booking, admit = self.booking, self._admit
+        for (model, project, leaves), sums in self._usage_sums.items():
+            label = project_label(project)
+            for kind, tokens, cost in zip(KINDS, sums[:5], sums[5:10], strict=True):
+                if tokens:
+                    key = admit(names.TOKENS, "model", model), kind, admit(names.TOKENS, "project", label)
+                    booking.count(names.TOKENS, key, tokens, leaves)
+                if cost:
+                    key = admit(names.COST_USD, "model", model), kind, admit(names.COST_USD, "project", label)
+                    booking.count(names.COST_USD, key, cost, leaves)
+            if sums[10]:
+                booking.count(names.UNPRICED_TOKENS, (admit(names.UNPRICED_TOKENS, "model", model),), sums[10], leaves)
+        for (event, name, status, project, leaves), amount in self._outcomes.items():
+            if event == LLM_REQUEST:
+                labels = admit(names.REQUESTS, "model", name), provider_of(name), STATUS_NAMES[status]
+                booking.count(names.REQUESTS, labels, amount, leaves)
+                continue
+            label = admit(names.TOOL_CALLS, "project", project_label(project))
+            labels = admit(names.TOOL_CALLS, "tool", name), STATUS_NAMES[status], label
+            booking.count(names.TOOL_CALLS, labels, amount, leaves)
+            parts = mcp_parts(name)
+            if parts is not None:
+                server = admit(names.MCP_CALLS, "mcp_server", parts[0])
+                labels = server, admit(names.MCP_CALLS, "tool", parts[1]), STATUS_NAMES[status]
+                booking.count(names.MCP_CALLS, labels, amount, leaves)
+        for (stop, leaves), amount in self._stops.items():
+            booking.count(names.STOP_REASONS, (admit(names.STOP_REASONS, "type", stop),), amount, leaves)
+        self.clear()
+
     def _project(self, metric: str, fact: Partial) -> str:
         return self._admit(metric, "project", project_label(fact.context.project))
 
     def _usage(self, old: tuple[Partial, Settled, int] | None, fact: Partial, settled: Settled, leaves: bool) -> int:
-        booking = self.booking
+        key = fact.name or "", fact.context.project, leaves
+        sums = self._usage_sums.get(key)
+        if sums is None:
+            sums = self._usage_sums[key] = [0] * 11
         now = token_kinds(fact)
-        before = token_kinds(old[0]) if old is not None else (0, 0, 0, 0, 0)
-        growth = clipped(before, now)
-        if any(growth):
-            model = self._admit(names.TOKENS, "model", fact.name or "")
-            project = self._project(names.TOKENS, fact)
-            for kind, amount in zip(KINDS, growth, strict=True):
-                if amount:
-                    booking.count(names.TOKENS, (model, kind, project), amount, leaves)
-        if settled.cost is None:
-            if any(growth):
-                unpriced = self._admit(names.UNPRICED_TOKENS, "model", fact.name or "")
-                booking.count(names.UNPRICED_TOKENS, (unpriced,), sum(growth), leaves)
-            return old[2] if old is not None else 0
-        booked = old[2] if old is not None else 0
-        due = settled.cost - booked
-        if due <= 0:
-            if old is not None and old[1].cost is not None and settled.cost < old[1].cost:
-                booking.count(names.TOTALS_RELABELLED, ("cost",))
+        if old is None:
+            growth = now
+            booked = 0
+        else:
+            growth = clipped(token_kinds(old[0]), now)
+            booked = old[2]
+        sums[0] += growth[0]
+        sums[1] += growth[1]
+        sums[2] += growth[2]
+        sums[3] += growth[3]
+        sums[4] += growth[4]
+        cost = settled.cost
+        if cost is None:
+            sums[10] += sum(growth)
             return booked
-        parts = clipped(old[1].parts if old is not None else (0, 0, 0, 0, 0), settled.parts, due)
-        model = self._admit(names.COST_USD, "model", fact.name or "")
-        project = self._project(names.COST_USD, fact)
-        for kind, amount in zip(KINDS, parts, strict=True):
-            if amount:
-                booking.count(names.COST_USD, (model, kind, project), amount, leaves)
+        if old is None:
+            parts = settled.parts
+        else:
+            due = cost - booked
+            if due <= 0:
+                if old[1].cost is not None and cost < old[1].cost:
+                    self.booking.count(names.TOTALS_RELABELLED, ("cost",))
+                return booked
+            parts = clipped(old[1].parts, settled.parts, due)
+        sums[5] += parts[0]
+        sums[6] += parts[1]
+        sums[7] += parts[2]
+        sums[8] += parts[3]
+        sums[9] += parts[4]
         return booked + sum(parts)
 
     def _request(self, fact: Partial, settled: Settled, leaves: bool) -> None:
         booking, model = self.booking, fact.name or ""
-        status = STATUS_NAMES[settled.status]
-        labels = (self._admit(names.REQUESTS, "model", model), provider_of(fact.name), status)
-        booking.count(names.REQUESTS, labels, 1, leaves)
-        booking.count(names.STOP_REASONS, (self._admit(names.STOP_REASONS, "type", fact.label or "none"),), 1, leaves)
+        outcome = LLM_REQUEST, model, settled.status, None, leaves
+        self._outcomes[outcome] = self._outcomes.get(outcome, 0) + 1
+        stop = fact.label or "none", leaves
+        self._stops[stop] = self._stops.get(stop, 0) + 1
         if fact.occurred_at is not None and fact.ended_at is not None:
-            seconds = (fact.ended_at - fact.occurred_at) / 1_000
-            booking.observe(
-                names.REQUEST_DURATION, (self._admit(names.REQUEST_DURATION, "model", model),), seconds, leaves
-            )
-        if settled.quality is not None and settled.quality != Quality.FINAL:
-            labels2 = (self._admit(names.NONFINAL_TOKENS, "model", model), QUALITY_NAMES[settled.quality])
-            booking.count(names.NONFINAL_TOKENS, labels2, sum(token_kinds(fact)), leaves)
+            began = fact.occurred_at if fact.result_at is None else min(fact.result_at, fact.occurred_at)
+            label = self._admit(names.REQUEST_DURATION, "model", model)
+            booking.observe(names.REQUEST_DURATION, (label,), (fact.ended_at - began) / 1_000, leaves)
+        if settled.quality:
+            labels = self._admit(names.NONFINAL_TOKENS, "model", model), QUALITY_NAMES[settled.quality]
+            booking.count(names.NONFINAL_TOKENS, labels, sum(token_kinds(fact)), leaves)
 
     def _tool_call(self, fact: Partial, settled: Settled, leaves: bool) -> None:
         booking, tool = self.booking, fact.name
@@ -162,20 +215,18 @@ class Ledger:
             relayed = self._admit(names.TOOL_CALLS_RELAYED, "tool", tool)
             booking.count(names.TOOL_CALLS_RELAYED, (relayed,), 1, leaves)
             return
-        status = STATUS_NAMES[settled.status]
-        labels = (self._admit(names.TOOL_CALLS, "tool", tool), status, self._project(names.TOOL_CALLS, fact))
-        booking.count(names.TOOL_CALLS, labels, 1, leaves)
-        parts = mcp_parts(tool)
-        if parts is not None:
-            server = self._admit(names.MCP_CALLS, "mcp_server", parts[0])
-            booking.count(names.MCP_CALLS, (server, self._admit(names.MCP_CALLS, "tool", parts[1]), status), 1, leaves)
+        outcome = TOOL_CALL, tool, settled.status, fact.context.project, leaves
+        self._outcomes[outcome] = self._outcomes.get(outcome, 0) + 1
         result = fact.result
         if result is None:
             return
         if fact.occurred_at is not None and result.at >= 0:
             seconds = (result.at - fact.occurred_at) / 1_000
             booking.observe(
-                names.TOOL_DURATION, (self._admit(names.TOOL_DURATION, "tool", tool), status), seconds, leaves
+                names.TOOL_DURATION,
+                (self._admit(names.TOOL_DURATION, "tool", tool), STATUS_NAMES[settled.status]),
+                seconds,
+                leaves,
             )
         if result.failure:
             failed = (

@@ -26,8 +26,11 @@ if TYPE_CHECKING:
 DESTINATION: Final = "otlp"
 """Name of the one destination that the configuration knows; cursors and labels carry it."""
 
-IDLE_SECONDS: Final = 0.5
-"""Between two looks for closed facts when nothing was found."""
+IDLE_SECONDS: Final = 5.0
+"""Between two looks for closed facts that nobody announced; what is announced is looked for at once."""
+
+STORE_SECONDS: Final = 2.0
+"""Before a sender asks again a store that refused."""
 
 BOOK_SECONDS: Final = 5.0
 """Between two bookings of what the senders counted of themselves."""
@@ -92,6 +95,7 @@ class Observed:
             with self._lock:
                 for (name, labels, leaves), amount in pending.amounts.items():
                     self._booking.count(name, labels, amount, leaves)
+                self._booking.merge(pending.observations)
 
 
 class Exporting:
@@ -119,7 +123,7 @@ class Exporting:
         self._snapshot = snapshot
         self._threads: list[threading.Thread] = []
         self._stop = threading.Event()
-        self._wake = threading.Event()
+        self._wakes: dict[str, threading.Event] = {}
         self._senders: list[Sender] = []
         self._log = get_logger()
         self._resource = resource_attributes(
@@ -130,6 +134,7 @@ class Exporting:
         self._parts: dict[str, Ticking] = {}
         for target in settings.destinations:
             self._parts[target.signal] = self._part(target)
+            self._wakes[target.signal] = threading.Event()
 
     def _part(self, target: Target) -> Ticking:
         from ccagent.export.otlp.outbox import Outbox
@@ -168,12 +173,13 @@ class Exporting:
 
     def wake(self) -> None:
         """Facts were written: something may be due. Thread-safe."""
-        self._wake.set()
+        for wake in self._wakes.values():
+            wake.set()
 
     def stop(self, seconds: float) -> None:
         """Ask the threads to end and wait a little; what is not sent stays behind its cursor."""
         self._stop.set()
-        self._wake.set()
+        self.wake()
         for sender in self._senders:
             sender.close()
         for thread in self._threads:
@@ -198,7 +204,17 @@ class Exporting:
         return problems
 
     def _run(self, signal: str, part: Ticking) -> None:
+        try:
+            self._send(signal, part)
+        except Exception:
+            # Its connection was closed under it, to end it: that is no death.
+            if not self._stop.is_set():
+                raise
+
+    def _send(self, signal: str, part: Ticking) -> None:
+        wake = self._wakes[signal]
         while not self._stop.is_set():
+            wake.clear()
             now = self._clock.now_ms()
             try:
                 step = part.tick(now)
@@ -208,16 +224,14 @@ class Exporting:
                 self.observed.note(DESTINATION, signal, **values)
             except StoreError as error:
                 self._log.error("export.store", signal=signal, error=str(error))
-                self._pause(IDLE_SECONDS * 4)
+                self._stop.wait(STORE_SECONDS)
                 continue
-            if step.outcome in ("sent", "skipped", "narrowed", "buried") and step.wait_ms <= 0:
-                continue
-            # A wake-up only shortens the idle wait: what the breaker or the interval holds back stays held back.
-            longest = step.wait_ms / 1_000 if step.wait_ms > 0 else IDLE_SECONDS
-            self._pause(min(longest, 5.0))
-
-    def _pause(self, seconds: float) -> None:
-        self._stop.wait(min(seconds, 5.0))
+            if step.wait_ms > 0:
+                # What the breaker or the interval holds back stays held back, whatever was written; but a wall clock
+                # that jumps (the machine slept) is noticed.
+                self._stop.wait(min(step.wait_ms / 1_000, IDLE_SECONDS))
+            elif step.outcome == "idle":
+                wake.wait(IDLE_SECONDS)
 
     def _problem(self, part: object) -> str:
         circuit = getattr(part, "circuit", None)

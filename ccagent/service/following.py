@@ -47,7 +47,7 @@ class Following:
         scan_seconds: float,
         on_change: Callable[[], None] = lambda: None,
     ) -> None:
-        self.follower = Follower(roots, file_states(store), max_line=max_line)
+        self.follower = Follower(roots, file_states(store), max_line=max_line, clock=clock.monotonic)
         self.intake = Intake(self.follower, store)
         self.wake = threading.Event()
         self._store = store
@@ -62,7 +62,8 @@ class Following:
         self._next_timers = 0.0
         self._busy_until = 0.0
         self._retry = 0.0
-        self._drift = 0.0
+        self._wait = 0.0
+        self._drift = self._skew()
         self._seen_lost = 0
         self._seen_missed = 0
         self._rate: tuple[float, int] | None = None
@@ -76,7 +77,6 @@ class Following:
         # Watch first, then scan: the other order has a hole.
         self._watcher.start()
         self.follower.watching = self._watcher.health().mode == "events"
-        self._drift = self._skew()
         try:
             while not stop.is_set():
                 if not self.turn():
@@ -92,7 +92,7 @@ class Following:
         if abs(self._skew() - self._drift) > AWAKE_SECONDS:
             self._log.info("clock.jumped", seconds=round(self._skew() - self._drift))
             self._drift = self._skew()
-            self._next_scan = self._retry = 0.0
+            self._next_scan = self._retry = self._wait = 0.0
         if now >= self._next_scan or self._rescan.is_set():
             self._scan(now)
         else:
@@ -101,10 +101,10 @@ class Following:
             return False
         try:
             taken = self.intake.step(STEP_BYTES)
+            self._settled(taken, now)
         except StoreError as error:
             self._refused(error, now)
             return False
-        self._settled(taken, now)
         return taken > 0
 
     def once(self, progress: Callable[[int, int], None] | None = None) -> None:
@@ -138,8 +138,6 @@ class Following:
         self._next_scan = now + self._scan_seconds
 
     def _settled(self, taken: int, now: float) -> None:
-        self._live.problem("store", None)
-        self._retry = 0.0
         if taken:
             self._busy_until = now + 2 * POLL_SECONDS + QUIET_SECONDS
             self._on_change()
@@ -147,22 +145,20 @@ class Following:
             self._caught_up()
         if not taken and (now < self._busy_until or now >= self._next_timers):
             self._timers(now)
+        self._live.problem("store", None)
+        self._retry = self._wait = 0.0
         self._publish(now)
 
     def _caught_up(self) -> None:
         if not self._live.caught_up and self.follower.caught_up:
-            self._live.caught_up = True
             self._store.catch_up_done()
+            self._live.caught_up = True
             self._log.info("ingest.caught_up", files=self.follower.files, bytes=self.follower.total_bytes)
 
     def _timers(self, now: float) -> None:
         quiet = self.follower.quiet_ids(now, QUIET_SECONDS)
-        try:
-            closed = self._store.close_due(self.follower.quiet_ids(now, 0.0), quiet)
-            self._book()
-        except StoreError as error:
-            self._refused(error, now)
-            return
+        closed = self._store.close_due(self.follower.quiet_ids(now, 0.0), quiet)
+        self._book()
         self._next_timers = now if closed else now + TIMERS_SECONDS
         if closed:
             self._on_change()
@@ -184,10 +180,10 @@ class Following:
     def _refused(self, error: StoreError, now: float) -> None:
         """Nothing was written; the same lines are read again after a while."""
         first, longest = RETRY_SECONDS
-        wait = min(longest, max(first, 2 * (self._retry - now) if self._retry > now else first * 2))
-        self._retry = now + wait
+        self._wait = min(longest, max(first, 2 * self._wait))
+        self._retry = now + self._wait
         self._live.problem("store", str(error))
-        self._log.error("store.refused", error=str(error), retry_seconds=round(wait, 1))
+        self._log.error("store.refused", error=str(error), retry_seconds=round(self._wait, 1))
 
     def _overflowed(self) -> None:
         self._rescan.set()

@@ -15,10 +15,13 @@ from ccagent.errors import StoreError
 
 SCHEMA_VERSION = 1
 
+_PROBLEMS = threading.Lock()
+"""Problems are told by several threads; reading, changing and putting back must not cross."""
+
 
 @dataclass(slots=True)
 class Live:
-    """Values of this moment. Each field is written by one thread only; readers take what they find."""
+    """Values of this moment. Each field but `problems` is written by one thread; readers take what they find."""
 
     started_ms: int = 0
     ready: bool = False
@@ -42,13 +45,12 @@ class Live:
     exports: dict[str, dict[str, object]] = field(default_factory=dict)
 
     def problem(self, where: str, text: str | None) -> None:
-        """Say what is wrong at `where`, None when it is right again."""
-        problems = dict(self.problems)
-        if text is None:
-            problems.pop(where, None)
-        else:
-            problems[where] = text
-        self.problems = problems
+        """Say what is wrong at `where`, None when it is right again. Thread-safe."""
+        with _PROBLEMS:
+            problems = {key: said for key, said in self.problems.items() if key != where}
+            if text is not None:
+                problems[where] = text
+            self.problems = problems
 
 
 class StatusFile:

@@ -20,7 +20,7 @@ from ccagent.metrics import names as metric
 from ccagent.metrics.booked import Booking
 from ccagent.metrics.labels import Budget
 from ccagent.metrics.ledger import Exportable, Ledger
-from ccagent.rollups.buckets import IDLE_CUTOFF_MS, QUARTER_MS, session_mark
+from ccagent.rollups.buckets import IDLE_CUTOFF_MS, quarters_around, session_mark
 from ccagent.store import rows
 from ccagent.store.closing import close_rows, close_turns, release_agent
 from ccagent.store.interning import Contexts, Names
@@ -51,7 +51,9 @@ class Ingest:
         self.now_ms = 0
         self._next_id = 0
         self._dirty: set[int] = set()
+        self._near: set[int] = set()  # stretches of IDLE_CUTOFF_MS that are marked already; three make a quarter
         self._linked: dict[str, bool] = {}
+        self._whole: set[str] = set()  # turns of which no earlier batch knows anything, not even a sub-agent
         self.file_ids: dict[int, int] = {}
 
     def forget(self) -> None:
@@ -59,7 +61,9 @@ class Ingest:
         self.names.forget()
         self.contexts.forget()
         self.booking.clear()
+        self.ledger.clear()
         self._dirty.clear()
+        self._near.clear()
         self._linked.clear()
         self._next_id = 0
 
@@ -68,6 +72,7 @@ class Ingest:
         self.seq, self.now_ms = seq, now_ms
         self.booking.clear()
         self._dirty.clear()
+        self._near.clear()
         self._linked.clear()
         if not self._next_id:
             self._next_id = int(scalar(self.conn, "SELECT COALESCE(MAX(id), 0) + 1 FROM fact"))
@@ -95,6 +100,7 @@ class Ingest:
         inserts: list[rows.Row] = []
         updates: list[rows.Row] = []
         turn_closes, closes = batch.turn_closes, batch.closes
+        self._whole.clear()
         price = self.names.id(self.prices.version)
         for key, fact in keyed:
             row = stored.get(key)
@@ -106,6 +112,8 @@ class Ingest:
             )
             if row is None:
                 fresh[id(fact)] = True
+                if fact.type == EventType.TURN:
+                    self._whole.add(fact.native)
                 inserts.append(self._insert(key, fact, closing, numbers, price))
             else:
                 changed = self._update(key, row, fact, closing, numbers, price)
@@ -116,7 +124,7 @@ class Ingest:
         self._records(batch, fresh)
         self._close_earlier(batch)
         self._links(batch)
-        close_turns(self, turn_closes)
+        close_turns(self, [native for native in turn_closes if native not in self._whole])
 
     def _stored(self, keys: list[bytes]) -> dict[bytes, rows.Row]:
         if not keys:
@@ -238,16 +246,14 @@ class Ingest:
         )
 
     def _touch(self, fact: Partial) -> None:
-        """The rollups around this fact's times are stale, or its session's where it has none."""
-        dirty = self._dirty
+        """The rollups around this fact's times are stale, or its session's where it has no time."""
+        near = self._near
         result = fact.result
-        timed = False
         for at in (fact.occurred_at, fact.ended_at, fact.result_at, None if result is None else result.at):
-            if at is not None and at >= 0:
-                timed = True
-                dirty.add((at - IDLE_CUTOFF_MS) // QUARTER_MS * QUARTER_MS)
-                dirty.add((at + IDLE_CUTOFF_MS) // QUARTER_MS * QUARTER_MS)
-        if not timed:
+            if at is not None and at >= 0 and at // IDLE_CUTOFF_MS not in near:
+                near.add(at // IDLE_CUTOFF_MS)
+                self._dirty |= quarters_around(at)
+        if fact.occurred_at is None:
             self._mark_session(fact)
 
     def _mark_session(self, fact: Partial) -> None:
@@ -336,6 +342,8 @@ class Ingest:
                              " JOIN context c ON c.id = f.context WHERE c.agent = ?1 AND f.type = ?2)"
                              " AND (turn IS NOT ?3)", (agent, EventType.TOOL_CALL.value, turn))  # fmt: skip
                 self._linked.clear()
+                if turn is not None:
+                    self._whole.discard(self.names.text(turn) or "")
                 release_agent(self, agent)
                 progress = True
             if not progress:

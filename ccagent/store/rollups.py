@@ -26,6 +26,7 @@ from ccagent.rollups.buckets import (
     session_mark,
 )
 from ccagent.rollups.metrics import VALUE_COLUMNS, Period
+from ccagent.store.expressions import DURATION
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
@@ -48,9 +49,6 @@ _LLM: Final = f"f.type = {int(EventType.LLM_REQUEST)}"
 _NAMED: Final = "f.name IS NOT NULL"
 _COUNTED: Final = f"({_TOOL}) <= ({_NAMED} AND (f.flags & {int(Flag.DIRECT)}) <> 0)"  # "if a tool call, then …"
 _RESULT: Final = f"(CASE WHEN {_TOOL} THEN (f.flags & {int(Flag.RESULT)}) <> 0 ELSE f.status <> {int(Status.OPEN)} END)"
-_DURATION: Final = (
-    f"(CASE WHEN {_TOOL} THEN f.result_at - f.occurred_at ELSE COALESCE(f.reported_ms, f.ended_at - f.occurred_at) END)"
-)
 _FAILED: Final = f"f.status IN ({int(Status.ERROR)}, {int(Status.TIMEOUT)})"
 
 _SUMS: Final[dict[str, str]] = {
@@ -59,8 +57,8 @@ _SUMS: Final[dict[str, str]] = {
     "errors": f"CASE WHEN {_TOOL} THEN (f.flags & {int(Flag.ERROR)}) <> 0 ELSE {_FAILED} END",
     "results": f"{_COUNTED} AND {_RESULT}",
     "relayed": f"{_TOOL} AND {_NAMED} AND (f.flags & {int(Flag.DIRECT)}) = 0",
-    "timed": f"{_COUNTED} AND {_DURATION} IS NOT NULL",
-    "duration_ms": f"CASE WHEN {_COUNTED} THEN {_DURATION} END",
+    "timed": f"{_COUNTED} AND {DURATION} IS NOT NULL",
+    "duration_ms": f"CASE WHEN {_COUNTED} THEN {DURATION} END",
     "token_input": "f.token_input",
     "token_output": "f.token_output",
     "token_cache_read": "f.token_cache_read",

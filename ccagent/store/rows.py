@@ -203,7 +203,7 @@ def write(
             None,
             occurred,
             fact.ended_at,
-            None,
+            fact.result_at,
             None,
             int(settled.status),
             int(fact.flags),

@@ -53,7 +53,7 @@ TABLES: Final[dict[str, str]] = {
         name {int},                     -- model | tool | command | agent type | trigger | record type
         request {int},                  -- tool.call: fact id of the request that made it
         occurred_at {int}, ended_at {int},
-        result_at {int},                -- tool.call: result; turn: last reply; api.error: last attempt
+        result_at {int},                -- tool.call: result; turn: last reply; api.error: last attempt; llm.request: what it answers
         error_at {int},                 -- turn: last final failure
         status {int} NOT NULL, flags {int} NOT NULL, quality {int},
         failure {int},                  -- name of the failure class

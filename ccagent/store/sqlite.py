@@ -38,6 +38,10 @@ BUSY_MS: Final = 5_000
 CACHE_KIB: Final = 16_384
 """Page cache of the writer: holds the key index of some 400,000 facts, so that inserts at random keys stay cheap."""
 
+CHECKPOINT_PAGES: Final = 4_000
+"""Pages of the write-ahead log (16 MiB) that start a checkpoint. Inserts at random keys change the same index pages
+again and again; folding them in less often writes each of them less often."""
+
 JOURNAL_BYTES: Final = 64 * 1024 * 1024
 """The write-ahead log is cut back to this after a checkpoint."""
 
@@ -152,6 +156,7 @@ class SqliteStore:
         self.conn.executemany(
             "INSERT INTO dirty (quarter) VALUES (?) ON CONFLICT DO NOTHING", [(quarter,) for quarter in state.dirty()]
         )
+        state.ledger.post()
         booking = state.booking
         if not booking and not state.dirty() and state.seq == self._seq and not self._budget.fresh:
             self.conn.execute("COMMIT")  # nothing was written, so nothing is booked: an idle daemon writes no page
@@ -186,6 +191,7 @@ class SqliteStore:
                 if self.conn.in_transaction:
                     self.conn.execute("ROLLBACK")
                 self.ingest_state.forget()
+                self._budget.withdraw()
                 if isinstance(error, apsw.Error):
                     raise _store_error(error, self.path) from error
                 raise
@@ -355,6 +361,7 @@ def _open(path: str) -> apsw.Connection:
         conn.execute("PRAGMA trusted_schema = OFF")
         conn.execute(f"PRAGMA journal_size_limit = {JOURNAL_BYTES}")
         conn.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+        conn.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
         conn.execute("PRAGMA temp_store = MEMORY")
     except apsw.Error as error:
         raise _store_error(error, path) from error

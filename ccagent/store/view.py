@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from ccagent.facts.model import EVENT_NAMES, KEY_PREFIXES, QUALITY_NAMES, STATUS_NAMES, EventType, Flag, Status
 from ccagent.rollups.metrics import METRICS, PERIODS, SESSION_TYPES, Period
+from ccagent.store.expressions import DURATION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -131,10 +132,7 @@ def event_columns(dialect: str) -> dict[str, str]:
         "timeout_flag": (
             f"CASE WHEN f.status = {int(Status.OPEN)} THEN NULL WHEN f.status = {int(Status.TIMEOUT)} THEN 1 ELSE 0 END"
         ),
-        "duration_ms": (
-            f"CASE WHEN {tool} THEN f.result_at - f.occurred_at"
-            " ELSE COALESCE(f.reported_ms, f.ended_at - f.occurred_at) END"
-        ),
+        "duration_ms": DURATION,
         "token_input": "f.token_input",
         "token_output": "f.token_output",
         "token_cache_read": "f.token_cache_read",

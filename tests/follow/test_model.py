@@ -38,11 +38,16 @@ class Files(RuleBasedStateMachine):
         self.written += 1
         return b"%d:" % self.written + text
 
-    def taken(self, name: str) -> Path:
-        """A path to write to. A file moved away is only recognised while nothing else stands at its old path."""
-        path = self.root / name
-        if self.gentle and not path.exists():
+    def look_between(self) -> None:
+        """Two moves or replacements between two looks hide where a file went: it may then come once more."""
+        if self.gentle:
             self.session.scan_and_save()
+
+    def taken(self, name: str) -> Path:
+        """A path to write to."""
+        path = self.root / name
+        if not path.exists():
+            self.look_between()
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
@@ -87,6 +92,7 @@ class Files(RuleBasedStateMachine):
     def replace(self, name: str, change: Callable[[bytes], bytes]) -> None:
         path = self.existing(name)
         if path is not None:
+            self.look_between()
             other = path.with_suffix(".tmp")
             other.write_bytes(change(path.read_bytes()))
             other.replace(path)
@@ -125,13 +131,13 @@ class Files(RuleBasedStateMachine):
         path = self.existing(source)
         if path is None or source == to or (self.gentle and (self.root / to).exists()):
             return
+        self.look_between()
         path.rename(self.taken(to))
 
     @rule(source=FOLDERS, to=FOLDERS)
     def rename_folder(self, source: str, to: str) -> None:
         if (self.root / source).is_dir() and not (self.root / to).exists():
-            if self.gentle:
-                self.session.scan_and_save()
+            self.look_between()
             (self.root / source).rename(self.root / to)
 
     @precondition(lambda self: not self.gentle)

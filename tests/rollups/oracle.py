@@ -38,18 +38,22 @@ def facts(conn: apsw.Connection) -> list[dict[str, Any]]:
 def amounts(fact: dict[str, Any]) -> Counter[str]:
     """The value columns that one fact adds to its row."""
     tool, llm = fact["type"] == EventType.TOOL_CALL, fact["type"] == EventType.LLM_REQUEST
-    status, flags = Status(fact["status"]), Flag(fact["flags"])
-    counted = not tool or (fact["name"] is not None and Flag.DIRECT in flags)
-    has_result = Flag.RESULT in flags if tool else status is not Status.OPEN
+    status, flags = Status(fact["status"]), int(fact["flags"])
+    counted = not tool or (fact["name"] is not None and bool(flags & Flag.DIRECT))
+    has_result = bool(flags & Flag.RESULT) if tool else status is not Status.OPEN
     end = fact["result_at"] if tool else fact["ended_at"]
     duration = None if None in (end, fact["occurred_at"]) else end - fact["occurred_at"]
-    if not tool and fact["reported_ms"] is not None:
+    if fact["type"] == EventType.LLM_REQUEST:
+        asked = fact["result_at"]
+        if duration is not None and asked is not None and asked < fact["occurred_at"]:
+            duration = fact["ended_at"] - asked
+    elif not tool and fact["reported_ms"] is not None:
         duration = fact["reported_ms"]
     written, hour = fact["token_cache_write"] or 0, fact["token_cache_write_1h"] or 0
     return Counter(
         count=counted, ok=counted and has_result and status is Status.OK,
-        errors=Flag.ERROR in flags if tool else status in (Status.ERROR, Status.TIMEOUT),
-        results=counted and has_result, relayed=tool and fact["name"] is not None and Flag.DIRECT not in flags,
+        errors=bool(flags & Flag.ERROR) if tool else status in (Status.ERROR, Status.TIMEOUT),
+        results=counted and has_result, relayed=tool and fact["name"] is not None and not flags & Flag.DIRECT,
         timed=counted and duration is not None, duration_ms=(duration or 0) if counted else 0,
         token_input=fact["token_input"] or 0, token_output=fact["token_output"] or 0,
         token_cache_read=fact["token_cache_read"] or 0, token_cache_write_5m=written - hour if written else 0,

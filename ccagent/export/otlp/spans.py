@@ -83,11 +83,13 @@ def interval(fact: ClosedFact) -> tuple[int, int] | None:
     """Start and end in nanoseconds, end never before start; None for a fact without any time.
 
     A turn lasts as long as the client itself reported, else to its last record; a tool call to its result; a request
-    from the first to the last line of its reply.
+    from the record that it answers (where known) to the last line of its reply.
     """
     start = fact.occurred_at if fact.occurred_at is not None else fact.last_at
     if start is None:
         return None
+    if fact.event_type is EventType.LLM_REQUEST and fact.result_at is not None:
+        start = min(start, fact.result_at)
     if fact.event_type is EventType.TURN and fact.reported_ms is not None:
         end = start + fact.reported_ms
     elif fact.event_type is EventType.TOOL_CALL and fact.result_at is not None:

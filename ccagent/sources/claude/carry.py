@@ -39,6 +39,7 @@ class Carry(Struct, array_like=True):
     requests: dict[str, tuple[str, bool]] = msgspec.field(default_factory=dict)  # chain → (request, stop known)
     calls: dict[str, OpenCall] = msgspec.field(default_factory=dict)
     background: list[str] = msgspec.field(default_factory=list)
+    asked: dict[str, int] = msgspec.field(default_factory=dict)  # chain → time of its last prompt or result
     incident: str | None = None  # the first line of the run of retries in progress
 
 

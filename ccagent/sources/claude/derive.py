@@ -68,6 +68,11 @@ class Deriver:
         self.offset = 0
         self.length = 0
         self.raw = b""
+        self.rank: int = Rank.MAIN
+        """Rank of the current line's copy."""
+        self.chain_agent: str | None = None
+        """The sub-agent that the current line belongs to."""
+        self._place: tuple[str | None, ...] = ()
         self.turn: Partial | None = None
         self._contexts: dict[tuple[str | None, str | None, int], Context] = {}
         self._session: Partial | None = None
@@ -75,27 +80,27 @@ class Deriver:
 
     def feed(self, data: bytes, start: int) -> int:
         """Derive every line of `data` (complete lines, `start` = file offset of its first byte); the lines read."""
-        batch, position, count = self.batch, start, 0
+        batch, position, count, sound = self.batch, start, 0, 0
         for raw in data.split(b"\n"):
             length = len(raw) + 1
             if length > 1:
                 count += 1
                 self.offset, self.length, self.raw = position, length, raw
-                self._line(raw)
-            elif position + 1 <= start + len(data):
+                parsed = parse(raw)
+                if type(parsed) is Record:
+                    sound += 1
+                    self._record(parsed)
+                else:
+                    self._bad_line(raw, parsed)  # type: ignore[arg-type]  # what is no Record is Parsed
+            elif position < start + len(data):
                 batch.line("blank")
             position += length
+        batch.lines["objects"] = batch.lines.get("objects", 0) + sound
         batch.bytes += len(data)
         return count
 
-    def _line(self, raw: bytes) -> None:
+    def _bad_line(self, raw: bytes, parsed: Parsed) -> None:
         batch = self.batch
-        parsed = parse(raw)
-        if type(parsed) is Record:
-            batch.line("objects")
-            self._record(parsed)
-            return
-        assert isinstance(parsed, Parsed)
         if not raw.strip():
             batch.line("blank")
             return
@@ -165,6 +170,21 @@ class Deriver:
         else:
             at = carry.last_at
         self.at = NO_TIME if at is None else at
+        place = (record.sessionId, record.cwd, record.gitBranch, record.version, record.entrypoint)
+        if place != self._place:
+            self._place = place
+            self._move(record)
+        if self.agent is not None:
+            self.rank, self.chain_agent = 1, self.agent
+        elif record.isSidechain:
+            self.rank, self.chain_agent = 1, record.agentId
+        else:
+            self.rank, self.chain_agent = 0, None
+        if carry.session is not None:
+            self._touch(at)
+
+    def _move(self, record: Record) -> None:
+        carry = self.carry
         moved = False
         if record.sessionId is not None and record.sessionId != carry.session:
             carry.session, moved = record.sessionId, True
@@ -181,7 +201,6 @@ class Deriver:
             carry.entrypoint, moved = record.entrypoint, True
         if moved:
             self._contexts.clear()
-        self._touch(record, at)
 
     def _permission(self, mode: str) -> None:
         if mode != self.carry.permission_mode:
@@ -213,24 +232,15 @@ class Deriver:
             )
         return context
 
-    def chain(self, record: Record) -> tuple[int, str | None]:
-        """Rank of this line's copy and the sub-agent it belongs to."""
-        if self.agent is not None:
-            return Rank.SIDECHAIN, self.agent
-        if record.isSidechain:
-            return Rank.SIDECHAIN, record.agentId
-        return Rank.MAIN, None
-
-    def _touch(self, record: Record, at: int | None) -> None:
+    def _touch(self, at: int | None) -> None:
+        """Session, sub-agent and turn of this line live until now at least."""
+        rank, agent, carry = self.rank, self.chain_agent, self.carry
         session = self._session
-        carry = self.carry
-        if carry.session is None:
-            return
-        rank, agent = self.chain(record)
         if session is None:
+            assert carry.session is not None
             session, _ = self.batch.get(EventType.SESSION, carry.session, self.file, self.offset, self.length)
             self._session = session
-        stamp = NO_TIME if at is None else at
+        stamp = self.at
         if rank < session.rank or (rank == session.rank and stamp <= session.owner_at):
             session.claim(rank, stamp, self.context(rank, agent), None, None)
         if at is None:
@@ -241,7 +251,7 @@ class Deriver:
             session.occurred_at = at
         if agent is not None:
             self.touch_agent(agent, at, rank)
-        elif rank == Rank.MAIN and carry.turn is not None:
+        elif rank == 0 and carry.turn is not None:
             turn = self.turn or self.open_turn()
             if turn is not None and (turn.ended_at is None or at > turn.ended_at):
                 turn.ended_at = at
@@ -267,7 +277,6 @@ class Deriver:
         if native is None:
             return None
         turn, _ = self.batch.get(EventType.TURN, native, self.file, self.offset, self.length)
-        turn.claim(Rank.MAIN, self.at, self.context(Rank.MAIN, None), None, None)
         self.turn = turn
         return turn
 
@@ -280,6 +289,8 @@ class Deriver:
         self.turn = None
         turn = self.open_turn()
         assert turn is not None
+        # only here: a later line may be older, and which line is the first of a batch depends on the cut
+        turn.claim(Rank.MAIN, self.at, self.context(Rank.MAIN, None), None, None)
         if at != NO_TIME:
             turn.occurred_at = least(turn.occurred_at, at)
             turn.ended_at = most(turn.ended_at, at)
@@ -315,7 +326,7 @@ class Deriver:
 
     def written(self, event_type: int, native: str, record: Record, name: str | None) -> tuple[Partial, bool]:
         """A fact that one line says whole; it closes when it is written."""
-        rank, agent = self.chain(record)
+        rank, agent = self.rank, self.chain_agent
         partial, born = self.batch.get(event_type, native, self.file, self.offset, self.length)
         turn = self.carry.turn if agent is None else None
         partial.claim(rank, self.at, self.context(rank, agent), turn, name)

@@ -21,6 +21,10 @@ SYNTHETIC: Final = "<synthetic>"
 
 AGENT_TOOLS: Final = frozenset(("Task", "Agent"))
 FILE_TOOLS: Final = frozenset(("Edit", "MultiEdit", "Write", "NotebookEdit"))
+_DIRECT: Final = int(Flag.DIRECT)
+_CUT: Final = Flag.DIRECT | Flag.ABORTED
+_LLM: Final = int(EventType.LLM_REQUEST)
+_TOOL: Final = int(EventType.TOOL_CALL)
 _ADVISOR: Final = "advisor_message"
 
 
@@ -29,7 +33,7 @@ def derive_reply(deriver: Deriver, record: Record) -> tuple[Partial, ...] | None
     message = record.message
     if message is None:
         return None
-    rank, agent = deriver.chain(record)
+    rank, agent = deriver.rank, deriver.chain_agent
     if message.model == SYNTHETIC or record.isApiErrorMessage:
         deriver.advance(agent, None, False, reply=True)
         return _api_failure(deriver, record, message) if record.isApiErrorMessage else None
@@ -46,11 +50,13 @@ def derive_reply(deriver: Deriver, record: Record) -> tuple[Partial, ...] | None
     if message.id is None:
         return deriver.unknown("assistant/no_message_id", record) if message.usage is not None else None
     native = message.id if record.requestId else f"{carry.session or ''}/{message.id}"
+    before = carry.requests.get(agent or "")
+    asked = carry.asked.get(agent or "") if before is None or before[0] != native else None
     deriver.advance(agent, native, message.stop_reason is not None, reply=True)
     context = deriver.context(rank, agent, record.attributionSkill)
-    flags = Flag.DIRECT | Flag.ABORTED if record.isAbortedMidStream else Flag.DIRECT
+    flags = _CUT if record.isAbortedMidStream else _DIRECT
     extra = orjson.dumps({"effort": record.effort}).decode() if record.effort else None
-    return reply_facts(deriver, message, native, context, rank, flags, extra)
+    return reply_facts(deriver, message, native, context, rank, flags, extra, asked)
 
 
 def reply_facts(
@@ -61,18 +67,21 @@ def reply_facts(
     rank: int,
     flags: int,
     extra: str | None,
+    asked: int | None = None,
 ) -> tuple[Partial, ...]:
-    """The request of a message and its tool calls; `flags` has DIRECT unless the message was relayed."""
+    """The request of a message and its tool calls; `flags` has DIRECT unless the message was relayed. `asked`: time of
+    the prompt or result that it answers, where this is the message's first line."""
     turn = deriver.carry.turn if context.agent is None else None
     at = deriver.at
     born: tuple[Partial, ...] = ()
     blocks = message.content if type(message.content) is list else ()
     usage = message.usage
     if usage is not None:
-        partial, made = deriver.batch.get(EventType.LLM_REQUEST, native, deriver.file, deriver.offset, deriver.length)
+        partial, made = deriver.batch.get(_LLM, native, deriver.file, deriver.offset, deriver.length)
         if made:
             born = (partial,)
-        partial.claim(rank, at, context, turn, message.model or "unknown", None, extra)
+        if rank < partial.rank or (rank == partial.rank and at <= partial.owner_at):
+            partial.claim(rank, at, context, turn, message.model or "unknown", None, extra)
         _count(partial, usage)
         partial.flags |= flags
         if at != NO_TIME:
@@ -80,6 +89,8 @@ def reply_facts(
                 partial.occurred_at = at
             if partial.ended_at is None or at > partial.ended_at:
                 partial.ended_at = at
+            if asked is not None and asked <= at:
+                partial.result_at = least(partial.result_at, asked)
         if message.stop_reason is not None and (partial.label is None or message.stop_reason > partial.label):
             partial.label = message.stop_reason
         visible = len(message.content) if isinstance(message.content, str) else 0
@@ -91,7 +102,7 @@ def reply_facts(
             born += _advisors(deriver, usage, native, context, rank, turn, flags)
     for block in blocks:
         if block.type == "tool_use" and block.id is not None:
-            made_call = tool_call(deriver, block, context, rank, turn, flags & Flag.DIRECT, native)
+            made_call = tool_call(deriver, block, context, rank, turn, flags & _DIRECT, native)
             if made_call is not None:
                 born += (made_call,)
     return born
@@ -176,7 +187,7 @@ def tool_call(
     """The call of a tool_use block; the partial fact if this line made it."""
     assert block.id is not None
     name = (block.name or "unknown")[:256]
-    partial, made = deriver.batch.get(EventType.TOOL_CALL, block.id, deriver.file, deriver.offset, deriver.length)
+    partial, made = deriver.batch.get(_TOOL, block.id, deriver.file, deriver.offset, deriver.length)
     partial.claim(rank, deriver.at, context, turn, name, request)
     partial.flags |= direct
     at = deriver.at
@@ -223,7 +234,7 @@ def _api_failure(deriver: Deriver, record: Record, message: Message) -> tuple[Pa
     if partial.failure is None or failure > partial.failure:
         partial.failure = failure
     carry.incident = None
-    _, agent = deriver.chain(record)
+    agent = deriver.chain_agent
     if agent is None:
         turn = deriver.turn or deriver.open_turn()
         if turn is not None and deriver.at != NO_TIME:

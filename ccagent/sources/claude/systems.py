@@ -8,6 +8,7 @@ from ccagent.facts.keys import content_native
 from ccagent.facts.model import EventType, Flag
 from ccagent.facts.outcomes import api_failure
 from ccagent.facts.partial import NO_TIME, Partial, most
+from ccagent.facts.times import whole_ms
 from ccagent.sources.claude.lines import decode
 from ccagent.sources.claude.records import ErrorDetail, Record
 
@@ -29,7 +30,7 @@ IGNORED_SUBTYPES: Final = frozenset(
 
 def derive_system(deriver: Deriver, record: Record) -> tuple[Partial, ...] | None:
     """Facts of one system line."""
-    _, agent = deriver.chain(record)
+    agent = deriver.chain_agent
     deriver.advance(agent, None, False, reply=False)
     subtype = record.subtype
     if subtype == "turn_duration":
@@ -47,8 +48,7 @@ def _turn_ended(deriver: Deriver, record: Record) -> tuple[Partial, ...] | None:
     turn = deriver.turn or deriver.open_turn()
     if turn is None:
         return None
-    if record.durationMs is not None and record.durationMs >= 0:
-        turn.reported_ms = most(turn.reported_ms, round(record.durationMs))
+    turn.reported_ms = most(turn.reported_ms, whole_ms(record.durationMs))
     if not record.pendingBackgroundAgentCount:
         deriver.close_turn(turn.native)
     return ()

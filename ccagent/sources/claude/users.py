@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Final
 import orjson
 
 from ccagent.facts.model import Context, EventType, Flag, Status
-from ccagent.facts.outcomes import tool_outcome
+from ccagent.facts.outcomes import PLAIN_OK, SHELL_OK, SHELL_TOOLS, tool_outcome
 from ccagent.facts.partial import NO_TIME, RESULT_ONLY, Partial, Result, most
 from ccagent.facts.prompts import PROMPT_FACTS, PromptKind, classify, command_name
+from ccagent.facts.times import whole_ms
 from ccagent.sources.claude.carry import BACKGROUND_AGENTS, OpenCall
 from ccagent.sources.claude.lines import decode, text_of
 from ccagent.sources.claude.records import AgentResult, Block, FileResult, Message, Origin, Record
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
 _TASK_ID: Final = re.compile(r"<task-id>\s*([^<\s]{1,128})\s*</task-id>")
 _TASK_STATUS: Final = re.compile(r"<status>\s*([^<\s]{1,32})\s*</status>")
 _TASK_STATUSES: Final = {"completed": Status.OK, "failed": Status.ERROR, "killed": Status.INTERRUPTED}
+PLAIN_TOOLS: Final = FILE_TOOLS | {"Bash", "Read", "Grep", "Glob", "LS", "TodoWrite", "WebFetch", "WebSearch"}
+"""Tools that launch no sub-agent, whose (large) results need not be searched for one."""
+
+_TOOL: Final = int(EventType.TOOL_CALL)
+_RESULT: Final = int(Flag.RESULT)
 MESSAGE_TEXT: Final = 1_000_000
 """Characters of a prompt that are looked at; its length is counted up to there."""
 
@@ -29,11 +35,13 @@ MESSAGE_TEXT: Final = 1_000_000
 def derive_user(deriver: Deriver, record: Record) -> tuple[Partial, ...] | None:
     """Facts of one user line."""
     message = record.message
-    rank, agent = deriver.chain(record)
+    rank, agent = deriver.rank, deriver.chain_agent
     deriver.permission(record.permissionMode)
     deriver.advance(agent, None, False, reply=False)
     if message is None:
         return None
+    if deriver.at != NO_TIME:
+        deriver.carry.asked[agent or ""] = deriver.at
     blocks = message.content if isinstance(message.content, list) else []
     context = deriver.context(rank, agent)
     if any(block.type in ("tool_result", "tool_use") for block in blocks):
@@ -163,28 +171,31 @@ def _result(
     at = deriver.at
     call = deriver.carry.calls.pop(native, None) if direct else None
     failed = bool(block.is_error)
-    outcome = tool_outcome(
-        is_error=failed,
-        text=text_of(block.content) if failed else "",
-        denial=record.toolDenialKind if record is not None else None,
-        tool=call.name if call is not None else None,
-    )
-    partial, made = deriver.batch.get(EventType.TOOL_CALL, native, deriver.file, deriver.offset, deriver.length)
+    tool = call.name if call is not None else None
+    denial = record.toolDenialKind if record is not None else None
+    if failed or denial:
+        outcome = tool_outcome(is_error=failed, text=text_of(block.content) if failed else "", denial=denial, tool=tool)
+    else:
+        outcome = SHELL_OK if tool in SHELL_TOOLS else PLAIN_OK
+    partial, made = deriver.batch.get(_TOOL, native, deriver.file, deriver.offset, deriver.length)
     partial.claim(rank + RESULT_ONLY, at, context, turn, None)
-    partial.flags |= Flag.RESULT
+    partial.flags |= _RESULT
     if failed and direct:
         partial.flags |= Flag.ERROR
     launched = _launched(deriver, record, native, call) if record is not None and direct else None
-    reported = -1
-    if launched is not None and launched.totalDurationMs is not None:
-        reported = round(launched.totalDurationMs)
+    reported = whole_ms(launched.totalDurationMs) if launched is not None else None
     result = Result(
-        outcome.status, -1 if at == NO_TIME else at, outcome.failure, outcome.exit_code, len(block.content), reported
+        outcome.status,
+        -1 if at == NO_TIME else at,
+        outcome.failure,
+        outcome.exit_code,
+        len(block.content),
+        -1 if reported is None else reported,
     )
     if partial.result is None or result > partial.result:
         partial.result = result
     if direct:
-        deriver.close(EventType.TOOL_CALL, native)
+        deriver.batch.closes[_TOOL, native] = None
     born: tuple[Partial, ...] = (partial,) if made else ()
     if outcome.status == Status.OK and record is not None and direct:
         update = _file_update(deriver, record, native, call, context, rank, turn)
@@ -196,7 +207,7 @@ def _result(
 def _launched(deriver: Deriver, record: Record, tool: str, call: OpenCall | None) -> AgentResult | None:
     """The sub-agent that this result speaks of: link it, and end it unless it went to the background."""
     raw = record.toolUseResult
-    if not raw or b'"agentId"' not in bytes(raw):
+    if not raw or (call is not None and call.name in PLAIN_TOOLS) or b'"agentId"' not in bytes(raw):
         return None
     launched = decode(AgentResult, raw)
     if launched is None or launched.agentId is None:
@@ -214,10 +225,10 @@ def _launched(deriver: Deriver, record: Record, tool: str, call: OpenCall | None
             background.append(agent)
             del background[:-BACKGROUND_AGENTS]
     else:
-        duration = -1 if launched.totalDurationMs is None else round(launched.totalDurationMs)
+        duration = whole_ms(launched.totalDurationMs)
         calls = -1 if launched.totalToolUseCount is None else launched.totalToolUseCount
         at = -1 if deriver.at == NO_TIME else deriver.at
-        _agent_ended(deriver, agent, Result(Status.OK, at, "", -1, calls, duration))
+        _agent_ended(deriver, agent, Result(Status.OK, at, "", -1, calls, -1 if duration is None else duration))
     return launched
 
 
@@ -232,8 +243,10 @@ def _file_update(
 ) -> Partial | None:
     """A file that a successful call changed: lines added and removed as the client's own patch says, NULL without."""
     raw = record.toolUseResult
-    shaped = bool(raw) and b'"structuredPatch"' in bytes(raw)
-    if not (call is not None and call.name in FILE_TOOLS) and not (call is None and shaped):
+    if call is not None:
+        if call.name not in FILE_TOOLS:
+            return None
+    elif not raw or b'"structuredPatch"' not in bytes(raw):
         return None
     said = decode(FileResult, raw) if raw else None
     added = removed = -1

@@ -1,0 +1,160 @@
+"""Lines straight into facts or into a store, without files: for tests of what lines mean and of how they add up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ccagent.clock import FakeClock
+from ccagent.facts.batch import Batch
+from ccagent.facts.model import EventType
+from ccagent.facts.partial import Partial
+from ccagent.sources.claude.carry import Carry, dump, load
+from ccagent.sources.claude.derive import Deriver
+from ccagent.sources.claude.files import agent_of
+from ccagent.store.base import FileRow
+from ccagent.store.sqlite import SqliteStore
+from ccagent.store.view import canonical_dump
+from tests.transcripts import Session
+
+START_MS = 1_770_714_000_000
+"""When the builder's sessions begin, unless told otherwise."""
+
+Series = tuple[str, str, int]
+Piece = tuple[str, bytes]
+
+
+def derived(data: bytes, *, agent: str | None = None, carry: Carry | None = None) -> Batch:
+    """What these lines of one file say."""
+    batch = Batch()
+    Deriver(batch, carry if carry is not None else Carry(), file=0, agent=agent).feed(data, 0)
+    return batch
+
+
+def only(batch: Batch, kind: EventType) -> Partial:
+    """The one fact of that kind."""
+    (fact,) = batch.facts[kind].values()
+    return fact
+
+
+def files_of(*sessions: Session) -> dict[str, bytes]:
+    """Path → bytes of these sessions and their sub-agents."""
+    found = {}
+    for session in sessions:
+        if session.lines:
+            found[session.path] = session.content
+        found |= files_of(*session.agents)  # type: ignore[arg-type]  # children are of the parent's class
+    return found
+
+
+class Feed:
+    """A store that is handed pieces of files; it keeps offsets and carries as the daemon does."""
+
+    def __init__(self, path: Path | str = ":memory:", *, now_ms: int = START_MS, **options: Any) -> None:
+        self.clock = FakeClock(now_ms)
+        self.store = SqliteStore(path, clock=self.clock, **options)
+        self._rows: dict[str, FileRow] = {row.path.decode(): row for row in self.store.files()}
+
+    def take(self, *pieces: Piece, again: bool = False) -> None:
+        """One transaction with a piece (whole lines) of each of some files; `again` reads them from their start."""
+        batch, rows = Batch(), []
+        for number, (path, data) in enumerate(pieces):
+            known = self._rows.get(path)
+            fresh = again or known is None or known.file_id is None
+            carry = Carry() if fresh else load(self.store.carry(known.file_id))  # type: ignore[union-attr, arg-type]
+            start = 0 if again or known is None else known.offset
+            Deriver(batch, carry, file=number, agent=agent_of(path.encode())).feed(data, start)
+            rows.append(
+                FileRow(
+                    file_id=known.file_id if known is not None else None, path=path.encode(), device=1, inode=number,
+                    size=start + len(data), mtime_ns=0, offset=start + len(data), head=b"", head_length=0, marker=b"",
+                    generation=0, lines=0, state=0, carry=dump(carry),
+                )
+            )  # fmt: skip
+        for row, file_id in zip(rows, self.store.ingest(batch, rows), strict=True):
+            row.file_id = file_id
+            self._rows[row.path.decode()] = row
+
+    def read(self, *sessions: Session) -> Feed:
+        """Take in what these sessions (and their sub-agents) hold beyond what was read of them, a file a time."""
+        for path, data in files_of(*sessions).items():
+            known = self._rows.get(path)
+            rest = data[known.offset :] if known is not None else data
+            if rest:
+                self.take((path, rest))
+        return self
+
+    def file_ids(self, *paths: str) -> list[int]:
+        """Numbers of these files, of all by default."""
+        return [row.file_id for path, row in self._rows.items() if row.file_id and (not paths or path in paths)]
+
+    def tick(self, after_ms: int = 0, *, quiet: Sequence[int] | None = None) -> int:
+        """Let time pass and the timers run, all files read to their end; the number of facts closed."""
+        self.clock.advance(after_ms)
+        ids = self.file_ids()
+        return self.store.close_due(ids, ids if quiet is None else quiet)
+
+    def until(self, now_ms: int, *, quiet: Sequence[int] = ()) -> int:
+        """Set the time and let the timers run; no file counts as quiet by default."""
+        self.clock.jump(now_ms)
+        return self.store.close_due(self.file_ids(), quiet)
+
+    def dump(self) -> list[str]:
+        """The canonical dump."""
+        return list(canonical_dump(self.store.conn))
+
+    def events(self, kind: str | None = None) -> list[dict[str, Any]]:
+        """Rows of telemetry_events, by time; of one kind, e.g. "tool.call", or all."""
+        cursor = self.store.conn.execute(
+            "SELECT * FROM telemetry_events WHERE ?1 IS NULL OR event_type = ?1 ORDER BY occurred_at, source_key",
+            (kind,),
+        )
+        rows = cursor.fetchall()
+        if not rows:
+            return []
+        columns = [
+            column[0] for column in self.store.conn.execute("SELECT * FROM telemetry_events LIMIT 1").get_description()
+        ]
+        return [dict(zip(columns, row, strict=True)) for row in rows]
+
+    def event(self, source_key: str) -> dict[str, Any]:
+        """One row of telemetry_events."""
+        (row,) = [row for row in self.events() if row["source_key"] == source_key]
+        return row
+
+    def closed(self, source_key: str) -> bool:
+        """Whether that fact has its closed_seq."""
+        return self.event(source_key)["closed_seq"] is not None
+
+    def totals(self) -> dict[Series, int]:
+        """Every total by (metric, labels, exportable)."""
+        found = self.store.conn.execute("SELECT metric, labels, exportable, value FROM total")
+        return {(metric, labels, exportable): value for metric, labels, exportable, value in found}
+
+    def total(self, metric: str) -> int:
+        """A metric's total over all labels."""
+        return sum(value for (name, _, _), value in self.totals().items() if name == metric)
+
+    def counted(self, metric: str) -> dict[str, int]:
+        """A metric's totals by labels (JSON)."""
+        return {labels: value for (name, labels, _), value in self.totals().items() if name == metric}
+
+    def observed(self, metric: str) -> int:
+        """Observations of a histogram over all labels."""
+        found = self.store.conn.execute(
+            "SELECT sum(j.value) FROM histogram h, json_each(h.counts) j WHERE h.metric = ?", (metric,)
+        ).fetchone()
+        return found[0] or 0
+
+    def scalar(self, sql: str) -> Any:
+        """The one value of a query."""
+        return self.store.conn.execute(sql).fetchone()[0]
+
+    def close(self) -> None:
+        self.store.close()
+
+
+def fallen(before: Mapping[Series, int], after: Mapping[Series, int]) -> list[Series]:
+    """Totals that are gone or smaller."""
+    return [series for series, value in before.items() if after.get(series, -1) < value]
