@@ -58,6 +58,9 @@ HISTORY: Final = 100
 CONTEXT_LIMIT: Final = 160_000
 """Tokens at which a session compacts."""
 
+BROKEN_EVERY: Final = 25
+"""One session of so many, the first among them, has a line that is no record."""
+
 BROKEN: Final = (
     b'{"parentUuid":null,"type":"assistant","message":{"model":"claude-opus-4-6","id":"msg_01\n',
     b"\0" * 512 + b"\n",
@@ -84,6 +87,7 @@ class Generator:
         self._ids = Ids(f"benchmark-{seed}")
         self._pool = self._make_pool()
         self._signature = "".join(self._random.choices("ABCDEFGHabcdefgh0123456789+/", k=20_000))
+        self._sessions = 0
         self._history: list[tuple[str, list[bytes]]] = []
 
     def write(self, size: int, files: int | None = None) -> Written:
@@ -109,7 +113,8 @@ class Generator:
             ids=self._ids,
         )
         context, done = draw.randrange(12_000, 24_000), 0
-        breaks = draw.random() < 0.03
+        self._sessions += 1
+        breaks = self._sessions % BROKEN_EVERY == 1
         if self._history and size > 100_000 and draw.random() < 0.06:
             done += self._fork(session)
         else:
@@ -124,6 +129,8 @@ class Generator:
                 session.compaction(context)
                 context = 22_000
             done += sum(len(line.raw) for line in session.lines[seen:])
+        if breaks:
+            session.raw(draw.choice(BROKEN))
         session.row({"type": "summary", "summary": self._text(40), "leafUuid": session.last_uuid})
         return session
 

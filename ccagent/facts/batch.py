@@ -38,6 +38,8 @@ class Batch:
         self.closes: dict[tuple[int, str], None] = {}
         self.turn_closes: dict[str, None] = {}
         self.links: dict[str, bytes] = {}
+        self.failures = 0
+        """Records on which a rule failed: a defect of this version; they are quarantined."""
         self.bytes = 0
 
     def get(self, event_type: int, native: str, file: int, offset: int, length: int) -> tuple[Partial, bool]:

@@ -151,6 +151,10 @@ class Following:
 
     def _caught_up(self) -> None:
         if not self._live.caught_up and self.follower.caught_up:
+            known = self._known()
+            # What timers close of history belongs to the catch-up: later it would look like this minute's work.
+            while self._store.close_due(known, known):
+                pass
             self._store.catch_up_done()
             self._live.caught_up = True
             self._log.info("ingest.caught_up", files=self.follower.files, bytes=self.follower.total_bytes)

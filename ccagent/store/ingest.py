@@ -203,8 +203,8 @@ class Ingest:
         closes = row[rows.CLOSED_SEQ] is None and closing and (agent is None or self.linked(agent))
         settled, old = settle(after, self.prices), settle(before, self.prices)
         request = row[rows.REQUEST]
-        if fact.request is not None and after.request == fact.request:
-            request = self._request(fact, numbers) or request
+        if after.owner_at != before.owner_at or after.rank != before.rank or after.request is not None:
+            request = self._request(after, numbers)  # the owner's, taken whole: None where it names none
         booked = row[rows.COST_BOOKED] if row[rows.COST_BOOKED] is not None else row[rows.COST] or 0
         closed = row[rows.CLOSED_SEQ]
         ended = 1 if closing else row[rows.ENDED]
@@ -362,6 +362,7 @@ class Ingest:
             self.booking.count(metric.INGEST_RECORDS, (label, status), amount)
         for amount in batch.fallbacks.values():
             self.booking.count(metric.PARSER_FALLBACKS, ("claude", "other"), amount)
+        self.booking.count(metric.PARSER_FAILURES, ("claude", "derive"), batch.failures)
         self.booking.count(metric.INGEST_BYTES, (), batch.bytes)
 
     def quarantine(self, lines: Iterable[tuple[int, int, int, bytes, str, int]]) -> None:

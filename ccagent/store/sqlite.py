@@ -201,6 +201,8 @@ class SqliteStore:
 
     def files(self) -> list[FileRow]:
         """All files known, with their carry."""
+        with self._lock:
+            found = list(self.conn.execute(f"SELECT {_FILE_COLUMNS} FROM file"))
         return [
             FileRow(
                 file_id=row[0],
@@ -218,13 +220,14 @@ class SqliteStore:
                 state=row[12],
                 carry=row[13],
             )
-            for row in self.conn.execute(f"SELECT {_FILE_COLUMNS} FROM file")
+            for row in found
         ]
 
     def carry(self, file_id: int) -> bytes | None:
         """The carried state of a file."""
-        row = self.conn.execute("SELECT carry FROM file WHERE id = ?", (file_id,)).fetchone()
-        return None if row is None else row[0]
+        with self._lock:
+            carry = scalar(self.conn, "SELECT carry FROM file WHERE id = ?", (file_id,))
+        return None if carry is None else bytes(carry)
 
     def ingest(self, batch: Batch, files: Sequence[FileRow]) -> list[int]:
         """Take in a batch and move its files on, in one transaction; the ids of `files`."""
@@ -289,8 +292,9 @@ class SqliteStore:
 
     def meta(self, name: str) -> str | None:
         """A value of the table `meta`, None where it is not set."""
-        row = self.conn.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
-        return None if row is None else str(row[0])
+        with self._lock:
+            value = scalar(self.conn, "SELECT value FROM meta WHERE name = ?", (name,))
+        return None if value is None else str(value)
 
     def set_meta(self, name: str, value: str) -> None:
         """Set a value of the table `meta`."""

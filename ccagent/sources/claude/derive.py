@@ -89,7 +89,7 @@ class Deriver:
                 parsed = parse(raw)
                 if type(parsed) is Record:
                     sound += 1
-                    self._record(parsed)
+                    self._guarded(parsed)
                 else:
                     self._bad_line(raw, parsed)  # type: ignore[arg-type]  # what is no Record is Parsed
             elif position < start + len(data):
@@ -121,9 +121,27 @@ class Deriver:
             )
         batch.line("objects" if parsed.records else "bad")
         for record in parsed.records:
-            self._record(record)
+            self._guarded(record)
         if parsed.broken:
             batch.count("line", "quarantined")
+
+    def _guarded(self, record: Record) -> None:
+        """Derive one record; a rule that fails on it costs that record, never the file."""
+        try:
+            self._record(record)
+        except Exception:
+            self.batch.failures += 1
+            self.batch.count(record.type if record.type in KNOWN_TYPES else "other", "quarantined")
+            self.batch.bad.append(
+                BadLine(
+                    file=self.file,
+                    offset=self.offset,
+                    length=self.length,
+                    hash=blake2b(self.raw, digest_size=16).digest(),
+                    reason="derive",
+                    recovered=0,
+                )
+            )
 
     def _record(self, record: Record) -> None:
         kind = record.type

@@ -100,9 +100,10 @@ def reply_facts(
             partial.size = visible
         if usage.iterations:
             born += _advisors(deriver, usage, native, context, rank, turn, flags)
+    request = native if usage is not None else None  # without usage this line makes no request to point to
     for block in blocks:
         if block.type == "tool_use" and block.id is not None:
-            made_call = tool_call(deriver, block, context, rank, turn, flags & _DIRECT, native)
+            made_call = tool_call(deriver, block, context, rank, turn, flags & _DIRECT, request)
             if made_call is not None:
                 born += (made_call,)
     return born
