@@ -106,7 +106,7 @@ _TYPE_CLASSES: Final = {
     "server_error": "server_error",
     "overloaded": "overloaded",
 }
-_API_ERROR: Final = re.compile(r"API Error: ?\(?(\d{3})")
+_API_ERROR: Final = re.compile(r"API Error:? ?\(?(\d{3})")
 _LIMIT: Final = re.compile(r"hit your .{0,40}limit|usage limit reached", re.IGNORECASE)
 
 

@@ -14,17 +14,11 @@ from ccagent.facts.batch import Batch
 from ccagent.facts.keys import fact_key
 from ccagent.facts.model import EventType, Flag
 from ccagent.facts.partial import Partial, merge
-from ccagent.facts.pricing import PriceTable
-from ccagent.facts.settle import Settled, settle
+from ccagent.facts.settle import settle
 from ccagent.metrics import names as metric
-from ccagent.metrics.booked import Booking
-from ccagent.metrics.labels import Budget
-from ccagent.metrics.ledger import Exportable, Ledger
-from ccagent.rollups.buckets import IDLE_CUTOFF_MS, quarters_around, session_mark
 from ccagent.store import rows
 from ccagent.store.closing import close_rows, close_turns, release_agent
-from ccagent.store.interning import Contexts, Names
-from ccagent.store.scalar import scalar
+from ccagent.store.work import Work
 
 DEEPEST: Final = 16
 """Levels of nested sub-agents that one batch resolves; clients allow 5. A ring of forged links ends here."""
@@ -36,55 +30,8 @@ _KNOWN: Final = frozenset(
 _REASONS: Final = {"garbage": "not_json", "truncated": "truncated", "spliced": "spliced", "oversize": "oversize"}
 
 
-class Ingest:
-    """What a transaction works with. One per store; `begin` before each transaction, `forget` after a rollback."""
-
-    def __init__(self, conn: apsw.Connection, prices: PriceTable, budget: Budget, exportable: Exportable) -> None:
-        self.conn = conn
-        self.names = Names(conn)
-        self.contexts = Contexts(conn, self.names)
-        self.booking = Booking()
-        self.ledger = Ledger(self.booking, budget, exportable)
-        self.prices = prices
-        self.live = False
-        self.seq = 0
-        self.now_ms = 0
-        self._next_id = 0
-        self._dirty: set[int] = set()
-        self._near: set[int] = set()  # stretches of IDLE_CUTOFF_MS that are marked already; three make a quarter
-        self._linked: dict[str, bool] = {}
-        self._whole: set[str] = set()  # turns of which no earlier batch knows anything, not even a sub-agent
-        self.file_ids: dict[int, int] = {}
-
-    def forget(self) -> None:
-        """After a rollback: nothing that was given out in the transaction holds."""
-        self.names.forget()
-        self.contexts.forget()
-        self.booking.clear()
-        self.ledger.clear()
-        self._dirty.clear()
-        self._near.clear()
-        self._linked.clear()
-        self._next_id = 0
-
-    def begin(self, seq: int, now_ms: int) -> None:
-        """A transaction starts: the host's last change number, and the time of the transaction."""
-        self.seq, self.now_ms = seq, now_ms
-        self.booking.clear()
-        self._dirty.clear()
-        self._near.clear()
-        self._linked.clear()
-        if not self._next_id:
-            self._next_id = int(scalar(self.conn, "SELECT COALESCE(MAX(id), 0) + 1 FROM fact"))
-
-    def next_seq(self) -> int:
-        """The next change number of this host."""
-        self.seq += 1
-        return self.seq
-
-    def settle(self, fact: Partial) -> Settled:
-        """Derived values of a fact under the current prices."""
-        return settle(fact, self.prices)
+class Ingest(Work):
+    """Takes batches in. One per store; `begin` before each transaction, `forget` after a rollback."""
 
     # ---- facts ---------------------------------------------------------------------------------------------------
 
@@ -167,7 +114,7 @@ class Ingest:
         agent = fact.context.agent
         held = closing and agent is not None and not self.linked(agent)
         booked = self.ledger.change(None, fact, settled, closing and not held)
-        self._touch(fact)
+        self.touch(fact)
         seq = self.next_seq()
         number = numbers[fact.native] if fact.type == EventType.LLM_REQUEST else self._give()
         return rows.write(
@@ -225,10 +172,10 @@ class Ingest:
         if same == row and not closes:
             return None
         booked = self.ledger.change((before, old, booked), after, settled, closes)
-        self._touch(before)
-        self._touch(after)
+        self.touch(before)
+        self.touch(after)
         if before.context.session != after.context.session:
-            self._mark_session(before)
+            self.mark_session(before)
         seq = self.next_seq()
         return rows.write(
             after,
@@ -245,26 +192,6 @@ class Ingest:
             ended=ended,
         )
 
-    def _touch(self, fact: Partial) -> None:
-        """The rollups around this fact's times are stale, or its session's where it has no time."""
-        near = self._near
-        result = fact.result
-        for at in (fact.occurred_at, fact.ended_at, fact.result_at, None if result is None else result.at):
-            if at is not None and at >= 0 and at // IDLE_CUTOFF_MS not in near:
-                near.add(at // IDLE_CUTOFF_MS)
-                self._dirty |= quarters_around(at)
-        if fact.occurred_at is None:
-            self._mark_session(fact)
-
-    def _mark_session(self, fact: Partial) -> None:
-        session = fact.context.session
-        if session is not None:
-            self._dirty.add(session_mark(self.names.id(session)))
-
-    def dirty(self) -> list[int]:
-        """Marks of the rollups that this transaction made stale: quarter hours (ms UTC), and sessions."""
-        return sorted(self._dirty)
-
     # ---- closing and linking ---------------------------------------------------------------------------------------
 
     def _close_earlier(self, batch: Batch) -> None:
@@ -280,24 +207,6 @@ class Ingest:
             return False
         self.conn.execute("UPDATE fact SET ended = 1 WHERE id = ?", (row[rows.ID],))
         return True
-
-    def row_of(self, event_type: int, native: str) -> rows.Row | None:
-        """The row of a fact, None where there is none."""
-        found = rows.fetch(self.conn, "WHERE f.key = ?", (fact_key(event_type, native),))
-        return found[0] if found else None
-
-    def linked(self, agent: str) -> bool:
-        """Whether the call that launched this sub-agent is known and read."""
-        known = self._linked.get(agent)
-        if known is None:
-            row = self.conn.execute("SELECT linked_at FROM agent WHERE agent = ?", (self.names.id(agent),)).fetchone()
-            known = self._linked[agent] = row is not None and row[0] is not None
-        return known
-
-    def agent_turn(self, agent: str) -> int | None:
-        """The turn that a linked sub-agent works for, as a number of `name`."""
-        row = self.conn.execute("SELECT turn FROM agent WHERE agent = ?", (self.names.id(agent),)).fetchone()
-        return None if row is None else row[0]
 
     def _links(self, batch: Batch) -> None:
         """Remember which call launched which sub-agent; resolve what can be resolved, nested ones too."""

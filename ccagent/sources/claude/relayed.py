@@ -6,21 +6,17 @@ under the same keys, at the lowest rank.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ccagent.facts.model import Rank
 from ccagent.facts.partial import NO_TIME, Partial
 from ccagent.facts.times import parse_ms
 from ccagent.sources.claude.lines import decode
 from ccagent.sources.claude.records import Record, RelayedRecord
 from ccagent.sources.claude.replies import SYNTHETIC, reply_facts
+from ccagent.sources.claude.standing import Standing
 from ccagent.sources.claude.users import tool_results
 
-if TYPE_CHECKING:
-    from ccagent.sources.claude.derive import Deriver
 
-
-def derive_relayed(deriver: Deriver, record: Record) -> tuple[Partial, ...] | None:
+def derive_relayed(deriver: Standing, record: Record) -> tuple[Partial, ...] | None:
     """Facts of one agent_progress line; None where it relays no message."""
     data = record.data
     if data is None:

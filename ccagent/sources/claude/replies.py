@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import orjson
 
@@ -12,9 +12,7 @@ from ccagent.facts.partial import NO_TIME, Partial, least, most
 from ccagent.sources.claude.carry import OPEN_CALLS, OpenCall
 from ccagent.sources.claude.lines import decode, text_of
 from ccagent.sources.claude.records import Block, FileInput, Message, Record, TaskInput, Usage
-
-if TYPE_CHECKING:
-    from ccagent.sources.claude.derive import Deriver
+from ccagent.sources.claude.standing import Standing
 
 SYNTHETIC: Final = "<synthetic>"
 """Model of messages that the client wrote itself; no API call."""
@@ -28,7 +26,7 @@ _TOOL: Final = int(EventType.TOOL_CALL)
 _ADVISOR: Final = "advisor_message"
 
 
-def derive_reply(deriver: Deriver, record: Record) -> tuple[Partial, ...] | None:
+def derive_reply(deriver: Standing, record: Record) -> tuple[Partial, ...] | None:
     """Facts of one assistant line."""
     message = record.message
     if message is None:
@@ -60,7 +58,7 @@ def derive_reply(deriver: Deriver, record: Record) -> tuple[Partial, ...] | None
 
 
 def reply_facts(
-    deriver: Deriver,
+    deriver: Standing,
     message: Message,
     native: str,
     context: Context,
@@ -138,7 +136,7 @@ def _count(partial: Partial, usage: Usage) -> None:
 
 
 def _advisors(
-    deriver: Deriver,
+    deriver: Standing,
     usage: Usage,
     native: str,
     context: Context,
@@ -177,7 +175,7 @@ def _advisors(
 
 
 def tool_call(
-    deriver: Deriver,
+    deriver: Standing,
     block: Block,
     context: Context,
     rank: int,
@@ -199,7 +197,7 @@ def tool_call(
     return partial if made else None
 
 
-def _remember(deriver: Deriver, block: Block, name: str, partial: Partial) -> None:
+def _remember(deriver: Standing, block: Block, name: str, partial: Partial) -> None:
     """What the result's line will not repeat."""
     call = OpenCall(name)
     if name in FILE_TOOLS:
@@ -219,7 +217,7 @@ def _remember(deriver: Deriver, block: Block, name: str, partial: Partial) -> No
         del calls[next(iter(calls))]
 
 
-def _api_failure(deriver: Deriver, record: Record, message: Message) -> tuple[Partial, ...]:
+def _api_failure(deriver: Standing, record: Record, message: Message) -> tuple[Partial, ...]:
     """The request was given up. It ends the run of retries before it, if there is one."""
     carry = deriver.carry
     blocks = message.content if isinstance(message.content, list) else []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from ccagent.facts.keys import content_native
 from ccagent.facts.model import EventType, Flag
@@ -11,9 +11,7 @@ from ccagent.facts.partial import NO_TIME, Partial, most
 from ccagent.facts.times import whole_ms
 from ccagent.sources.claude.lines import decode
 from ccagent.sources.claude.records import ErrorDetail, Record
-
-if TYPE_CHECKING:
-    from ccagent.sources.claude.derive import Deriver
+from ccagent.sources.claude.standing import Standing
 
 IGNORED_SUBTYPES: Final = frozenset(
     (
@@ -28,7 +26,7 @@ IGNORED_SUBTYPES: Final = frozenset(
 )
 
 
-def derive_system(deriver: Deriver, record: Record) -> tuple[Partial, ...] | None:
+def derive_system(deriver: Standing, record: Record) -> tuple[Partial, ...] | None:
     """Facts of one system line."""
     agent = deriver.chain_agent
     deriver.advance(agent, None, False, reply=False)
@@ -44,7 +42,7 @@ def derive_system(deriver: Deriver, record: Record) -> tuple[Partial, ...] | Non
     return deriver.unknown(f"system/{subtype}", record)
 
 
-def _turn_ended(deriver: Deriver, record: Record) -> tuple[Partial, ...] | None:
+def _turn_ended(deriver: Standing, record: Record) -> tuple[Partial, ...] | None:
     turn = deriver.turn or deriver.open_turn()
     if turn is None:
         return None
@@ -54,7 +52,7 @@ def _turn_ended(deriver: Deriver, record: Record) -> tuple[Partial, ...] | None:
     return ()
 
 
-def _compaction(deriver: Deriver, record: Record) -> tuple[Partial, ...]:
+def _compaction(deriver: Standing, record: Record) -> tuple[Partial, ...]:
     native = record.uuid or content_native("compact_boundary", deriver.carry.session, deriver.raw)
     meta = record.compactMetadata
     trigger = (meta.trigger if meta is not None else None) or "unknown"
@@ -66,7 +64,7 @@ def _compaction(deriver: Deriver, record: Record) -> tuple[Partial, ...]:
     return (partial,) if made else ()
 
 
-def _retry(deriver: Deriver, record: Record) -> tuple[Partial, ...]:
+def _retry(deriver: Standing, record: Record) -> tuple[Partial, ...]:
     """One line a retry; a run of them up to the next assistant line is one incident, named by its first line."""
     carry = deriver.carry
     native = carry.incident or record.uuid or content_native("api_error", carry.session, deriver.raw)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import orjson
 
@@ -16,9 +16,7 @@ from ccagent.sources.claude.carry import BACKGROUND_AGENTS, OpenCall
 from ccagent.sources.claude.lines import decode, text_of
 from ccagent.sources.claude.records import AgentResult, Block, FileResult, Message, Origin, Record
 from ccagent.sources.claude.replies import FILE_TOOLS, tool_call
-
-if TYPE_CHECKING:
-    from ccagent.sources.claude.derive import Deriver
+from ccagent.sources.claude.standing import Standing
 
 _TASK_ID: Final = re.compile(r"<task-id>\s*([^<\s]{1,128})\s*</task-id>")
 _TASK_STATUS: Final = re.compile(r"<status>\s*([^<\s]{1,32})\s*</status>")
@@ -32,7 +30,7 @@ MESSAGE_TEXT: Final = 1_000_000
 """Characters of a prompt that are looked at; its length is counted up to there."""
 
 
-def derive_user(deriver: Deriver, record: Record) -> tuple[Partial, ...] | None:
+def derive_user(deriver: Standing, record: Record) -> tuple[Partial, ...] | None:
     """Facts of one user line."""
     message = record.message
     rank, agent = deriver.rank, deriver.chain_agent
@@ -61,7 +59,7 @@ def _text(blocks: list[Block]) -> str:
     return ""
 
 
-def _interrupted(deriver: Deriver, blocks: list[Block], agent: str | None) -> None:
+def _interrupted(deriver: Standing, blocks: list[Block], agent: str | None) -> None:
     if agent is not None:
         return
     for block in blocks:
@@ -71,7 +69,7 @@ def _interrupted(deriver: Deriver, blocks: list[Block], agent: str | None) -> No
                 turn.flags |= Flag.INTERRUPTED
 
 
-def _prompt(deriver: Deriver, record: Record, text: str) -> tuple[Partial, ...] | None:
+def _prompt(deriver: Standing, record: Record, text: str) -> tuple[Partial, ...] | None:
     origin = decode(Origin, record.origin) if record.origin else None
     kind = classify(
         text,
@@ -108,7 +106,7 @@ def _prompt(deriver: Deriver, record: Record, text: str) -> tuple[Partial, ...] 
     return born
 
 
-def _notified(deriver: Deriver, text: str) -> None:
+def _notified(deriver: Standing, text: str) -> None:
     """The end of a sub-agent that was sent to the background."""
     found = _TASK_ID.search(text[:4_096])
     background = deriver.carry.background
@@ -121,7 +119,7 @@ def _notified(deriver: Deriver, text: str) -> None:
     _agent_ended(deriver, agent, Result(status, -1 if deriver.at == NO_TIME else deriver.at))
 
 
-def _agent_ended(deriver: Deriver, agent: str, result: Result) -> None:
+def _agent_ended(deriver: Standing, agent: str, result: Result) -> None:
     run = deriver.touch_agent(agent, deriver.at, 2)
     if run.result is None or result > run.result:
         run.result = result
@@ -132,7 +130,7 @@ def _agent_ended(deriver: Deriver, agent: str, result: Result) -> None:
 
 
 def tool_results(
-    deriver: Deriver,
+    deriver: Standing,
     message: Message,
     context: Context,
     rank: int,
@@ -157,7 +155,7 @@ def tool_results(
 
 
 def _result(
-    deriver: Deriver,
+    deriver: Standing,
     block: Block,
     context: Context,
     rank: int,
@@ -204,7 +202,7 @@ def _result(
     return born
 
 
-def _launched(deriver: Deriver, record: Record, tool: str, call: OpenCall | None) -> AgentResult | None:
+def _launched(deriver: Standing, record: Record, tool: str, call: OpenCall | None) -> AgentResult | None:
     """The sub-agent that this result speaks of: link it, and end it unless it went to the background."""
     raw = record.toolUseResult
     if not raw or (call is not None and call.name in PLAIN_TOOLS) or b'"agentId"' not in bytes(raw):
@@ -233,7 +231,7 @@ def _launched(deriver: Deriver, record: Record, tool: str, call: OpenCall | None
 
 
 def _file_update(
-    deriver: Deriver,
+    deriver: Standing,
     record: Record,
     native: str,
     call: OpenCall | None,
