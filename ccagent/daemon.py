@@ -137,12 +137,16 @@ class Daemon:
 
     def close(self) -> None:
         """Close the database and give up the lock."""
-        self.store.close()
-        self._instance.release()
+        try:
+            self.store.close()
+        finally:
+            self._instance.release()
 
     def _announce(self) -> None:
         self._log.info("daemon.start", version=__version__, pid=os.getpid(), zone=self.zone.key)
-        for notice in (*self.config.notices, *self.settings.notices):
+        # Its own environment may hold what that of whoever asks for the status does not.
+        self.live.notices = (*self.config.notices, *self.settings.notices)
+        for notice in self.live.notices:
             self._log.warning("config.notice", notice=notice)
         if self.settings.enabled:
             self._log.info("export.on", **describe(self.settings))
@@ -291,6 +295,7 @@ class Daemon:
             self.live.exports = {}
             self._start_exports(exporting)
         self.live.reload_ok = True
+        self.live.notices = (*fresh.notices, *settings.notices)
         self.live.problem("config", f"restart to apply: {', '.join(stays)}" if stays else None)
         self._log.info("config.reloaded", restart_for=stays)
 

@@ -21,7 +21,7 @@ def collect(config: Config, env: Mapping[str, str]) -> dict[str, Any]:
     database = sqlite_path(config.database)
     pid = holder(Path(database))
     live = read_status(database) if pid is not None else None
-    problems = list((live or {}).get("problems", {}).values())
+    problems = [*(live or {}).get("problems", {}).values(), *(live or {}).get("notices", ())]
     document: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "running": pid is not None, "pid": pid or None}
     document["database"] = {"path": database, "bytes": _size(database)}
     if live is not None:
@@ -31,7 +31,7 @@ def collect(config: Config, env: Mapping[str, str]) -> dict[str, Any]:
     except CcagentError as error:
         problems.append(str(error))
     document["export"] = _export(config, env, live, problems)
-    document["problems"] = problems
+    document["problems"] = list(dict.fromkeys(problems))
     return document
 
 

@@ -114,7 +114,8 @@ class Partial:
 def _order(
     context: Context, turn: str | None, name: str | None, request: str | None, extra: str | None
 ) -> tuple[object, ...]:
-    texts = (context.session, turn, name, request, *context[1:9], extra)
+    # the request last: of a stored call it is not known by name
+    texts = (context.session, turn, name, *context[1:9], extra, request)
     return tuple((text is None, text or "") for text in texts)
 
 

@@ -47,7 +47,10 @@ class Following:
         scan_seconds: float,
         on_change: Callable[[], None] = lambda: None,
     ) -> None:
-        self.follower = Follower(roots, file_states(store), max_line=max_line, clock=clock.monotonic)
+        self.follower = Follower(
+            roots, file_states(store), max_line=max_line, clock=clock.monotonic,
+            wall_ns=lambda: clock.now_ms() * 1_000_000,
+        )  # fmt: skip
         self.intake = Intake(self.follower, store)
         self.wake = threading.Event()
         self._store = store

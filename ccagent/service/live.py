@@ -41,6 +41,7 @@ class Live:
     listen: str = ""
     reload_ok: bool = True
     rollups_at: int | None = None
+    notices: tuple[str, ...] = ()
     problems: dict[str, str] = field(default_factory=dict)
     exports: dict[str, dict[str, object]] = field(default_factory=dict)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Final
 
-from ccagent.facts.model import EventType
+from ccagent.facts.model import EventType, Flag
 from ccagent.store import rows
 from ccagent.store.scalar import scalar
 
@@ -39,6 +39,7 @@ def close_rows(work: Work, found: Iterable[rows.Row]) -> int:
         fact = rows.read(row, work.names, work.contexts)
         settled = work.settle(fact)
         booked = row[rows.COST_BOOKED] if row[rows.COST_BOOKED] is not None else row[rows.COST] or 0
+        booked = max(booked, settled.cost or 0)  # the row keeps its cost: prices that changed since are no growth
         work.ledger.change((fact, settled, booked), fact, settled, True)
         seq = work.next_seq()
         updates.append((seq, seq, row[rows.ID]))
@@ -93,7 +94,7 @@ def _quiet_requests(work: Work, quiet: Collection[int]) -> list[rows.Row]:
     found = rows.fetch(
         work.conn,
         f"WHERE f.type = {EventType.LLM_REQUEST.value} AND f.closed_seq IS NULL AND f.ended IS NULL"
-        " AND f.stop IS NOT NULL",
+        f" AND f.stop IS NOT NULL AND f.flags & {Flag.DIRECT.value} <> 0",
     )
     return [row for row in found if row[rows.FILE] in quiet and not _held(work, row)]
 

@@ -150,7 +150,7 @@ class Ingest(Work):
         closes = row[rows.CLOSED_SEQ] is None and closing and (agent is None or self.linked(agent))
         settled, old = settle(after, self.prices), settle(before, self.prices)
         request = row[rows.REQUEST]
-        if after.owner_at != before.owner_at or after.rank != before.rank or after.request is not None:
+        if after.request is not None or _owner(after) != _owner(before):
             request = self._request(after, numbers)  # the owner's, taken whole: None where it names none
         booked = row[rows.COST_BOOKED] if row[rows.COST_BOOKED] is not None else row[rows.COST] or 0
         closed = row[rows.CLOSED_SEQ]
@@ -286,6 +286,10 @@ class Ingest(Work):
             if self.conn.total_changes() != before:
                 before = self.conn.total_changes()
                 self.booking.count(metric.QUARANTINE_LINES, (_REASONS.get(reason, "other"),))
+
+
+def _owner(fact: Partial) -> tuple[object, ...]:
+    return fact.rank, fact.owner_at, fact.context, fact.turn, fact.name
 
 
 def _first(pair: tuple[bytes, Partial]) -> bytes:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from pathlib import Path
 from types import TracebackType
+from typing import Final
 
 from ccagent.errors import InstanceRunningError, StoreError
+
+PATIENCE_SECONDS: Final = 0.5
+"""How long a start waits for the lock: `status` takes it for microseconds to see whether anybody has it."""
 
 
 class InstanceLock:
@@ -26,7 +31,7 @@ class InstanceLock:
         except OSError as error:
             raise StoreError(f"cannot open the lock {self.path}: {error.strerror}; name another --db") from error
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(descriptor)
         except BlockingIOError as error:
             os.close(descriptor)
             pid = holder(self.path.with_name(self.path.name.removesuffix(".lock")))
@@ -52,6 +57,20 @@ class InstanceLock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.release()
+
+
+def _lock(descriptor: int) -> None:
+    """Take the lock; a `status` that looks who holds it has it for a moment, so it is tried for PATIENCE_SECONDS."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(PATIENCE_SECONDS / 20)
+        else:
+            return
 
 
 def holder(database: Path) -> int | None:

@@ -124,9 +124,13 @@ class SqliteStore:
     def close(self) -> None:
         """Let SQLite tidy its statistics and close; the write-ahead log is folded in."""
         with self._lock:
-            if self.path != ":memory:":
-                self.conn.execute("PRAGMA optimize")
-            self.conn.close()
+            try:
+                if self.path != ":memory:":
+                    self.conn.execute("PRAGMA optimize")
+            except apsw.Error:
+                pass  # statistics can wait: on a full disk closing is what matters
+            finally:
+                self.conn.close()
 
     def optimize(self) -> None:
         """Let SQLite refresh the statistics that its planner uses; to be called daily."""

@@ -102,7 +102,7 @@ def door(target: int) -> Iterator[Door]:
 
 
 def rich_session(name: str, *, secret: str = "nothing", cwd: str | None = None) -> Session:
-    """Two turns with tools, a sub-agent in a file of its own and one relayed in the main file; `secret` stands in
+    """Three turns with tools, a sub-agent in a file of its own and one relayed in the main file; `secret` stands in
     every text, path and command, in the branch and in the folder."""
     session = Session(
         seed=name, start=now_ms() - 120_000, cwd=cwd or f"/home/demo/{secret}-folder", branch=f"{secret}-branch"

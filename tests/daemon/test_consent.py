@@ -91,11 +91,13 @@ def test_another_programs_endpoint_is_not_used_and_the_status_says_so(ground: Gr
         daemon = ground.start(**variables)
         ground.tree.write(small_session("one"))
         daemon.until(lambda: ground.requests() == 2, "the session is in the store")
+        daemon.until(
+            lambda: any("found, not used" in problem for problem in ground.status()["problems"]), "the status says so"
+        )
         assert daemon.terminate() == 0
 
         with pytest.raises(BlockingIOError):
             listening.accept()
-        assert any("found, not used" in problem for problem in ground.status(**variables)["problems"])
 
 
 def test_without_a_destination_nothing_is_booked_as_leaving(ground: Ground) -> None:

@@ -8,14 +8,18 @@ import pty
 import random
 import signal
 import socket
+import sqlite3
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.daemon.collector import PROTOCOLS, options, receiver
 from tests.daemon.rig import DEADLINE_SECONDS, STOP_SECONDS, Ground, get, now_ms, small_session, until
 from tests.kill import harness, oracle
+from tests.otlp.receiver import Answer
 
 TERMS = 10
 """SIGTERMs at random moments under load."""
@@ -137,6 +141,17 @@ def test_a_living_daemon_is_said_with_0(ground: Ground) -> None:
     assert (status["running"], status["pid"]) == (True, daemon.process.pid)
 
 
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_collector_that_never_answers_does_not_hold_up_the_end(ground: Ground, protocol: str) -> None:
+    ground.tree.write(small_session("one"))
+    with receiver(protocol) as collector:
+        collector.received.rule = lambda _request: Answer(silent=True)
+        daemon = ground.start(*options(collector.http, protocol))
+        daemon.until(lambda: collector.received.offered, "a request hangs")
+
+        assert daemon.terminate() == 0, daemon.words
+
+
 def test_sigusr1_writes_all_stacks_and_it_lives_on(ground: Ground) -> None:
     daemon = ground.start()
     daemon.until_caught_up()
@@ -150,8 +165,6 @@ def test_sigusr1_writes_all_stacks_and_it_lives_on(ground: Ground) -> None:
 def test_a_database_that_another_process_writes_to_is_waited_for(ground: Ground) -> None:
     daemon = ground.start()
     daemon.until_caught_up()
-    import sqlite3
-
     with sqlite3.connect(ground.database, isolation_level=None) as other:
         other.execute("BEGIN IMMEDIATE")
         ground.tree.write(small_session("one"))
@@ -172,8 +185,6 @@ def test_a_taken_port_does_not_stop_the_following_and_the_status_says_so(ground:
 
 
 def test_a_taken_port_on_a_terminal_is_an_error_that_names_its_holder(ground: Ground, taken: int) -> None:
-    import subprocess
-
     main, terminal = pty.openpty()
     try:
         command = ground.command("run", "--source", str(ground.root), "--listen", f"127.0.0.1:{taken}")
@@ -196,8 +207,6 @@ def test_a_taken_port_on_a_terminal_is_an_error_that_names_its_holder(ground: Gr
 
 
 def test_a_person_at_a_terminal_is_told_where_to_look(ground: Ground) -> None:
-    import subprocess
-
     ground.tree.write(small_session("one"))
     main, terminal = pty.openpty()
     command = ground.command("run", "--source", str(ground.root), "--listen", "127.0.0.1:0")

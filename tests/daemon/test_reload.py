@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import signal
 
+import pytest
+
+from tests.daemon.collector import PROTOCOLS, receiver
 from tests.daemon.rig import Daemon, Ground, small_session
-from tests.otlp.receiver import http_receiver
+from tests.otlp.receiver import Answer, http_receiver
 
 SUCCESS = ("ccagent_config_last_reload_success", ())
 
@@ -89,6 +92,21 @@ def test_a_destination_taken_back_gets_nothing_more(ground: Ground) -> None:
         assert daemon.terminate() == 0
 
         assert len(collector.received.spans) == 3
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_destination_taken_back_while_a_request_hangs_is_no_death(ground: Ground, protocol: str) -> None:
+    with receiver(protocol) as collector:
+        collector.received.rule = lambda _request: Answer(silent=True)
+        daemon = started(ground, f'[otlp]\nendpoint = "{collector.http}"\nprotocol = "{protocol}"\n')
+        daemon.until(lambda: collector.received.offered, "a request hangs")
+
+        reload(daemon, "", "config.reloaded")
+        collector.received.ended.set()
+        ground.tree.write(small_session("two"))
+
+        daemon.until(lambda: ground.requests() == 4, "it goes on")
+        assert daemon.terminate() == 0, daemon.words
 
 
 def test_what_holds_only_from_the_next_start_on_is_named(ground: Ground) -> None:

@@ -24,6 +24,7 @@ from tests.otlp.receiver import Received, http_receiver
 from tests.otlp.test_rotel import rotel
 
 CANARY = "kanarienvogel"
+TURNS, AGENTS = 3, 2  # of the rich session
 
 
 def settled(daemon: Daemon, received: Received) -> None:
@@ -50,12 +51,12 @@ def test_a_followed_session_is_at_the_collector_as_it_is_in_the_store(followed: 
     row = ground.usage()
 
     assert Counter(span.span_id for span in spans) == Counter(dict.fromkeys(expected(ground), 1))
-    assert len(by_id) == 2 + row["requests"] + row["tool_calls"] + row["tool_calls_relayed"] + 2
+    assert len(by_id) == TURNS + row["requests"] + row["tool_calls"] + row["tool_calls_relayed"] + AGENTS
     assert [span.name for span in spans if span.parent_span_id and span.parent_span_id not in by_id] == []
     assert [
         span.name for span in spans if span.parent_span_id and by_id[span.parent_span_id].trace_id != span.trace_id
     ] == []
-    assert sum(not span.parent_span_id for span in spans) == len({span.trace_id for span in spans}) == 2
+    assert sum(not span.parent_span_id for span in spans) == len({span.trace_id for span in spans}) == TURNS
     for kind, amount in row["tokens"].items():
         assert sum(int(chat.get(f"ccagent.tokens.{kind}", 0)) for chat in chats) == amount, kind
     whole = sum(row["tokens"].values()) - row["tokens"]["output"]

@@ -7,7 +7,9 @@ import pytest
 from ccagent.facts.prompts import PROMPT_FACTS, PromptKind, classify, command_name
 
 
-def kind(text: str, *, meta: bool = False, summary: bool = False, origin: str | None = None, source: str | None = None) -> PromptKind:
+def kind(
+    text: str, *, meta: bool = False, summary: bool = False, origin: str | None = None, source: str | None = None
+) -> PromptKind:
     return classify(text, is_meta=meta, is_summary=summary, origin=origin, source=source)
 
 

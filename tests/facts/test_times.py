@@ -1,4 +1,4 @@
-"""Times of records, and the keys and settled values of facts."""
+"""Times of records, and durations that clients wrote."""
 
 from __future__ import annotations
 

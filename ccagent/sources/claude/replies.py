@@ -170,7 +170,8 @@ def _advisors(
         if deriver.at != NO_TIME:
             partial.occurred_at = least(partial.occurred_at, deriver.at)
             partial.ended_at = most(partial.ended_at, deriver.at)
-        partial.closing = True
+        if flags & _DIRECT:
+            partial.closing = True
     return born
 
 

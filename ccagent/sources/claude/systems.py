@@ -78,8 +78,10 @@ def _retry(deriver: Standing, record: Record) -> tuple[Partial, ...]:
     failure = api_failure(
         status=detail.status if detail is not None else None, kind=kind if isinstance(kind, str) else None, text=""
     )
+    known = deriver.batch.facts[EventType.API_ERROR].get(native)
+    over = known is not None and known.closing
     partial, made = deriver.written(EventType.API_ERROR, native, record, None)
-    partial.closing = False
+    partial.closing = over
     partial.attempts = most(partial.attempts, record.retryAttempt)
     partial.result_at = most(partial.result_at, None if deriver.at == NO_TIME else deriver.at)
     if partial.failure is None or failure > partial.failure:

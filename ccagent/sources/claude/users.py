@@ -99,7 +99,8 @@ def _prompt(deriver: Standing, record: Record, text: str) -> tuple[Partial, ...]
         carry.waiting_at = None if deriver.at == NO_TIME else deriver.at
     name = command_name(text) if kind == PromptKind.COMMAND else None
     prompt, made = deriver.written(EventType.PROMPT, record.uuid, record, name)
-    prompt.label = kind.value
+    if prompt.label is None or kind.value > prompt.label:
+        prompt.label = kind.value
     prompt.size = most(prompt.size, len(text))
     if made:
         born += (prompt,)

@@ -1,0 +1,113 @@
+"""The schedule thread turned by hand: rollups after the catch-up, care for the database."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from ccagent.clock import FakeClock
+from ccagent.errors import StoreError
+from ccagent.service.following import Following
+from ccagent.service.live import Live, StatusFile, read_status
+from ccagent.service.scheduling import REPLACED_SECONDS, ROLLUP_SECONDS, Scheduling, keep_zone
+from ccagent.store.scalar import scalar
+from ccagent.store.sqlite import SqliteStore
+from tests.daemon.rig import small_session
+from tests.service.conftest import NOW
+from tests.transcripts import Tree
+
+UTC = ZoneInfo("UTC")
+
+
+@pytest.fixture
+def scheduling(store: SqliteStore, live: Live, clock: FakeClock) -> Scheduling:
+    return Scheduling(store, UTC, live, clock, StatusFile(store.path))
+
+
+def take_in(store: SqliteStore, tree: Tree, clock: FakeClock, name: str) -> None:
+    """Write a session and take it in, as the follow thread would."""
+    tree.write(small_session(name, start=NOW - 3_600_000))
+    following = Following(store, [tree.root], Live(), clock, max_line=1 << 20, scan_seconds=60)
+    following.once()
+    following.follower.close()
+
+
+def dirty(store: SqliteStore) -> int:
+    return int(scalar(store.conn, "SELECT count(*) FROM dirty"))
+
+
+def test_rollups_wait_for_the_end_of_the_first_catch_up(
+    scheduling: Scheduling, store: SqliteStore, tree: Tree, live: Live, clock: FakeClock
+) -> None:
+    take_in(store, tree, clock, "one")
+    scheduling.tick(0.0)
+    waiting = dirty(store)
+
+    live.caught_up = True
+    scheduling.tick(1.0)
+
+    assert waiting > 0
+    assert dirty(store) == 0
+    assert live.rollups_at == NOW
+
+
+def test_rollups_are_refreshed_only_after_a_change(
+    scheduling: Scheduling, store: SqliteStore, tree: Tree, live: Live, clock: FakeClock
+) -> None:
+    live.caught_up = True
+    scheduling.tick(0.0)
+    take_in(store, tree, clock, "one")
+    scheduling.tick(ROLLUP_SECONDS)
+    unannounced = dirty(store)
+
+    scheduling.changed()
+    scheduling.tick(ROLLUP_SECONDS + 1)
+
+    assert unannounced > 0
+    assert dirty(store) == 0
+
+
+def test_a_busy_stream_of_changes_is_rolled_up_every_few_seconds(
+    scheduling: Scheduling, store: SqliteStore, tree: Tree, live: Live, clock: FakeClock
+) -> None:
+    live.caught_up = True
+    scheduling.tick(0.0)
+    take_in(store, tree, clock, "one")
+    scheduling.changed()
+
+    scheduling.tick(ROLLUP_SECONDS - 0.1)
+    early = dirty(store)
+    scheduling.tick(ROLLUP_SECONDS)
+
+    assert early > 0
+    assert dirty(store) == 0
+
+
+def test_a_database_that_was_removed_under_the_process_ends_the_thread(
+    scheduling: Scheduling, store: SqliteStore
+) -> None:
+    Path(store.path).unlink()
+    scheduling.tick(REPLACED_SECONDS - 1)
+
+    with pytest.raises(StoreError, match="removed or replaced"):
+        scheduling.tick(REPLACED_SECONDS)
+
+
+def test_each_tick_shows_the_live_values(scheduling: Scheduling, store: SqliteStore, live: Live) -> None:
+    live.files = 7
+
+    scheduling.tick(0.0)
+
+    shown = read_status(store.path)
+    assert shown is not None
+    assert shown["files"] == 7
+
+
+def test_the_zone_of_the_first_start_is_kept(store: SqliteStore) -> None:
+    first = keep_zone(store, "Europe/Berlin")
+
+    later = keep_zone(store, "Asia/Tokyo")
+
+    assert (first.key, later.key) == ("Europe/Berlin", "Europe/Berlin")

@@ -1,0 +1,124 @@
+"""The status document: what the database knows, and what a living daemon adds."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ccagent import status
+from ccagent.clock import FakeClock
+from ccagent.config import load
+from ccagent.service.live import Live, StatusFile
+from ccagent.store.instance import InstanceLock
+from ccagent.store.sqlite import SqliteStore
+
+NOW = 1_790_000_000_000
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> str:
+    """A store with the zone that a first start keeps."""
+    path = str(tmp_path / "ccagent.db")
+    store = SqliteStore(path, clock=FakeClock(NOW))
+    store.set_meta("zone", "Europe/Berlin")
+    store.close()
+    return path
+
+
+def collect(database: str, env: Mapping[str, str] | None = None, **flags: object) -> dict[str, Any]:
+    environment = dict(env or {})
+    return status.collect(load({"database": database, **flags}, environment), environment)
+
+
+def alive(database: str, **values: Any) -> dict[str, Any]:
+    """The status while this process holds the database and has written these live values."""
+    with InstanceLock(database):
+        file = StatusFile(database)
+        file.write(Live(**values))
+        return collect(database)
+
+
+def test_without_a_daemon_only_what_is_stored_is_shown(database: str) -> None:
+    document = collect(database)
+
+    assert (document["running"], document["pid"]) == (False, None)
+    assert document["zone"] == "Europe/Berlin"
+    assert document["today"] == {"requests": 0, "tokens": 0, "cost_microusd": 0, "unpriced_requests": 0}
+    assert "listen" not in document
+
+
+def test_without_a_database_nothing_is_created(tmp_path: Path) -> None:
+    document = collect(str(tmp_path / "none.db"))
+
+    assert document["running"] is False
+    assert "today" not in document
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_living_daemon_shows_its_values_and_its_pid(database: str) -> None:
+    document = alive(
+        database, listen="http://127.0.0.1:1", watch_mode="degraded", watch_reason="a network drive", files=3,
+        pending_bytes=7, caught_up=True, rollups_at=NOW,
+    )  # fmt: skip
+
+    assert document["pid"] == os.getpid()
+    assert document["watch"] == {"mode": "degraded", "reason": "a network drive"}
+    assert (document["files"], document["pending_bytes"], document["caught_up"]) == (3, 7, True)
+    assert document["rollups"] == {"updated_at": "2026-09-21T14:13:20Z"}
+
+
+def test_live_values_that_a_killed_daemon_left_are_not_shown(database: str) -> None:
+    StatusFile(database).write(Live(files=3))
+
+    document = collect(database)
+
+    assert document["running"] is False
+    assert "files" not in document
+
+
+def test_problems_of_the_daemon_and_of_its_exports_are_listed(database: str) -> None:
+    document = alive(
+        database, problems={"store": "the disk is full"},
+        exports={"otlp/traces": {"state": "degraded", "backlog": 4, "problem": "no answer"}},
+    )  # fmt: skip
+
+    assert document["problems"] == ["the disk is full", "otlp/traces: no answer"]
+    assert document["export"]["traces"] == {"state": "degraded", "backlog": 4}
+
+
+def test_where_it_is_sent_to_is_named_without_what_is_secret(database: str) -> None:
+    env = {"CCAGENT_OTLP_HEADERS": "authorization=Bearer geheim"}
+
+    document = collect(database, env, **{"otlp.endpoint": "http://127.0.0.1:4318"})
+
+    assert document["export"]["traces_to"] == "http/protobuf http://127.0.0.1:4318/v1/traces"
+    assert document["export"]["tier"] == 1
+    assert "geheim" not in repr(document)
+
+
+def test_an_endpoint_of_another_program_is_a_problem_that_says_not_used(database: str) -> None:
+    document = collect(database, {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"})
+
+    assert document["export"] == {"state": "off: nothing leaves this machine"}
+    assert "OTEL_EXPORTER_OTLP_ENDPOINT found, not used" in document["problems"][0]
+
+
+def test_settings_that_cannot_be_used_are_a_problem_and_no_end(database: str) -> None:
+    document = collect(database, **{"otlp.endpoint": "http://elsewhere.example:4318"})
+
+    assert document["export"] is None
+    assert len(document["problems"]) == 1
+
+
+def test_a_database_that_cannot_be_read_is_a_problem_and_no_end(tmp_path: Path) -> None:
+    path = tmp_path / "ccagent.db"
+    path.write_bytes(b"this is no database, and it is long enough to be looked at" * 20)
+
+    document = collect(str(path))
+
+    assert "today" not in document
+    assert len(document["problems"]) == 1
