@@ -70,7 +70,7 @@ class Intake:
             deriver = Deriver(batch, carry, file=number, agent=agent_of(state.path))
             for line in chunk.oversize:
                 batch.bad.append(
-                    BadLine(file=number, offset=line.offset, length=line.length, hash=line.hash, reason="oversize",
+                    BadLine(file=number, offset=line.offset, length=line.length + 1, hash=line.hash, reason="oversize",
                             recovered=0)
                 )  # fmt: skip
                 batch.line("bad")

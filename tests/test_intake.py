@@ -164,7 +164,7 @@ def test_a_line_beyond_the_limit_is_quarantined_and_the_next_one_read(
 
     assert daemon.dump() == Feed().read(session).dump()
     found = daemon.store.conn.execute('SELECT "offset", length, reason FROM quarantine').fetchall()
-    assert found == [(0, len(long) - 1, "oversize")]
+    assert found == [(0, len(long), "oversize")]
     daemon.stop()
 
 

@@ -118,6 +118,7 @@ class Exporting:
         self._settings = settings
         self._store = store
         self._reader = reader
+        self._live = live
         self._clock = clock
         self._version = version
         self._snapshot = snapshot
@@ -222,6 +223,8 @@ class Exporting:
                 if signal == "traces" and step.outcome != "sent":
                     values["backlog"] = part.backlog(now)  # type: ignore[attr-defined]
                 self.observed.note(DESTINATION, signal, **values)
+                if self._tiers.notices:
+                    self._live.problem("projects", "; ".join(self._tiers.notices))
             except StoreError as error:
                 self._log.error("export.store", signal=signal, error=str(error))
                 self._stop.wait(STORE_SECONDS)

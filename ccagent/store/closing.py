@@ -27,6 +27,13 @@ SESSION_IDLE_MS: Final = 30 * 60 * 1_000
 SLICE: Final = 200
 """Facts that one timer transaction closes, so that it stays short."""
 
+_BUSY: Final = (
+    f"SELECT 1 FROM fact WHERE turn = ? AND type = {EventType.TOOL_CALL.value} AND closed_seq IS NULL UNION ALL"
+    " SELECT 1 FROM agent a JOIN context c ON c.agent = a.agent JOIN fact f ON f.context = c.id WHERE a.turn = ?"
+    f" AND f.closed_seq IS NULL AND f.type IN ({EventType.TOOL_CALL.value}, {EventType.SUBAGENT_RUN.value}) LIMIT 1"
+)
+"""Whether a call, or a sub-agent, of the turn is still at work."""
+
 _CLOSE: Final = "UPDATE fact SET seq = ?, closed_seq = ?, ended = 1 WHERE id = ?"
 
 
@@ -110,11 +117,7 @@ def _idle_turns(work: Work, now_ms: int, caught_up: Collection[int]) -> list[str
     for row in found:
         if row[rows.FILE] in caught_up:
             name = work.names.id(row[rows.NATIVE])
-            busy = scalar(
-                work.conn,
-                f"SELECT 1 FROM fact WHERE turn = ? AND type = {EventType.TOOL_CALL.value} AND closed_seq IS NULL",
-                (name,),
-            )
+            busy = scalar(work.conn, _BUSY, (name, name))
             if busy is None or row[rows.ENDED_AT] <= now_ms - TURN_LONGEST_MS:
                 over.append(row[rows.NATIVE])
     return over
@@ -141,7 +144,8 @@ def _homeless(work: Work, now_ms: int, caught_up: Collection[int]) -> list[rows.
     left = rows.fetch(
         work.conn,
         "WHERE f.closed_seq IS NULL AND f.type NOT IN"
-        f" ({EventType.SESSION.value}, {EventType.TURN.value}) AND COALESCE(f.ended_at, f.occurred_at, 0) <= ?",
+        f" ({EventType.SESSION.value}, {EventType.TURN.value}) AND"
+        " MAX(COALESCE(f.ended_at, 0), COALESCE(f.result_at, 0), COALESCE(f.occurred_at, 0)) <= ?",
         (now_ms - TURN_IDLE_MS,),
     )
     return [row for row in left if row[rows.FILE] in caught_up and _turn(work, row) not in open_turns]

@@ -114,7 +114,7 @@ def event_columns(dialect: str) -> dict[str, str]:
         "tool_name": _when(tool, "n.value"),
         "mcp_server": _when(mcp, server),
         "skill": "skill.value",
-        "agent": _when(agent, "n.value"),
+        "agent": _when(agent, "stop.value"),
         "command": _when(_is(EventType.PROMPT), "n.value"),
         "model": _when(llm, "n.value"),
         "provider": _when(llm, provider_case("n.value")),
