@@ -132,6 +132,7 @@ class Exporting:
             extra=settings.resource_attributes,
         )  # fmt: skip
         self._tiers = TierResolver(settings.personal_tier, clock.now_ms)
+        store.send_to((DESTINATION,) if settings.traces is not None else ())
         self._parts: dict[str, Ticking] = {}
         for target in settings.destinations:
             self._parts[target.signal] = self._part(target)

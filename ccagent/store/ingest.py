@@ -171,6 +171,8 @@ class Ingest(Work):
         )
         if same == row and not closes:
             return None
+        if closed is not None:
+            self.stale(after, closed)
         booked = self.ledger.change((before, old, booked), after, settled, closes)
         self.touch(before)
         self.touch(after)

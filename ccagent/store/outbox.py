@@ -14,6 +14,7 @@ import apsw
 
 from ccagent.export.otlp.closed import SPAN_TYPES, ClosedFact
 from ccagent.facts.model import EventType
+from ccagent.store.scalar import scalar
 
 HISTORY_MS: Final = 60 * 60 * 1_000
 """What ended longer than this before a destination was first named is history, sent only on request."""
@@ -133,6 +134,14 @@ def read_cursor(conn: apsw.Connection, destination: str, signal: str, host: str)
         destination=destination, signal=signal, host=host,
         named_at=named_at, closed_seq=closed_seq, sent=sent, rejected=rejected,
     )  # fmt: skip
+
+
+def sent_up_to(conn: Connection, destination: str, signal: str) -> int:
+    """The change number up to which a destination has this host's facts, 0 before its first."""
+    found = scalar(
+        conn, "SELECT MAX(closed_seq) FROM export_cursor WHERE destination = ? AND signal = ?", (destination, signal)
+    )
+    return int(found or 0)
 
 
 def create_cursor(conn: apsw.Connection, destination: str, signal: str, host: str, now_ms: int) -> None:

@@ -121,6 +121,10 @@ class SqliteStore:
                     conn.execute("INSERT INTO meta (name, value) VALUES (?, ?)", (name, value))
                 conn.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
+    def send_to(self, destinations: tuple[str, ...]) -> None:
+        """Name where closed facts go, so that what changes in them afterwards is counted."""
+        self.ingest_state.destinations = destinations
+
     def close(self) -> None:
         """Let SQLite tidy its statistics and close; the write-ahead log is folded in."""
         with self._lock:

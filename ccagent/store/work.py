@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import apsw
 
 from ccagent.facts.keys import fact_key
+from ccagent.facts.model import EventType
 from ccagent.facts.partial import Partial
 from ccagent.facts.pricing import PriceTable
 from ccagent.facts.settle import Settled, settle
+from ccagent.metrics import names as metric
 from ccagent.metrics.booked import Booking
 from ccagent.metrics.labels import Budget
 from ccagent.metrics.ledger import Exportable, Ledger
 from ccagent.rollups.buckets import IDLE_CUTOFF_MS, quarters_around, session_mark
 from ccagent.store import rows
 from ccagent.store.interning import Contexts, Names
+from ccagent.store.outbox import sent_up_to
 from ccagent.store.scalar import scalar
+
+SIGNAL: Final = "traces"
+SPAN_TYPES: Final = frozenset((EventType.TURN, EventType.LLM_REQUEST, EventType.TOOL_CALL, EventType.SUBAGENT_RUN))
+"""Kinds of facts that are sent as spans."""
 
 
 class Work:
@@ -36,6 +45,8 @@ class Work:
         self._linked: dict[str, bool] = {}
         self._whole: set[str] = set()  # turns of which no earlier batch knows anything, not even a sub-agent
         self.file_ids: dict[int, int] = {}
+        self.destinations: tuple[str, ...] = ()
+        """Where closed facts are sent to; what changes in them later is not sent again but counted."""
 
     def forget(self) -> None:
         """After a rollback: nothing that was given out in the transaction holds."""
@@ -77,6 +88,14 @@ class Work:
                 self._dirty |= quarters_around(at)
         if fact.occurred_at is None:
             self.mark_session(fact)
+
+    def stale(self, fact: Partial, closed_seq: int) -> None:
+        """A fact changed after it closed: whoever has its span has an older one."""
+        if self.destinations and fact.type in SPAN_TYPES and self.ledger.leaves(fact.context.cwd):
+            for destination in self.destinations:
+                # what lies behind the cursor was sent; what is still before it goes out as it is now
+                if closed_seq <= sent_up_to(self.conn, destination, SIGNAL):
+                    self.booking.count(metric.EXPORTS_STALE, (destination, SIGNAL))
 
     def mark_session(self, fact: Partial) -> None:
         session = fact.context.session
