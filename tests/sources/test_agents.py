@@ -47,7 +47,7 @@ def test_a_run_has_its_type_its_time_and_its_end(session: Session) -> None:
     feed = Feed().read(session)
 
     (run,) = feed.events("subagent.run")
-    assert (run["source_key"], run["status"], run["detail"]) == ("agent:a1", "ok", "explore")
+    assert (run["source_key"], run["status"], run["agent"]) == ("agent:a1", "ok", "explore")
     assert feed.counted("agent.invocations") == {'["explore"]': 1}
 
 

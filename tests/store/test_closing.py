@@ -347,6 +347,22 @@ def test_a_turn_with_an_open_call_closes_after_a_day(session: Session) -> None:
     assert feed.event("tool:t")["status"] == "open"
 
 
+def test_a_turn_stays_open_while_a_sub_agent_that_it_sent_to_the_background_works(session: Session) -> None:
+    tool = session.launch()
+    child = session.agent(agent_id="a1")
+    child.assistant(tool_use("inner", "Bash"), message_id="m")
+    launched = {"status": "async_launched", "agentId": "a1", "isAsync": True}
+    session.result(tool, [{"type": "text", "text": "started"}], details=launched)
+    feed = Feed().read(session)
+    feed.until(session.now + 2 * HOUR)
+    assert not feed.closed(turn_key(feed))
+
+    feed.until(session.now + 24 * HOUR)
+
+    assert feed.closed(turn_key(feed))
+    assert feed.event("agent:a1")["status"] == "open"
+
+
 def test_no_timer_runs_for_a_file_that_is_not_read_to_its_end(session: Session) -> None:
     session.request()
     feed = Feed().read(session)
