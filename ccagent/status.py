@@ -43,6 +43,7 @@ def _live(live: Mapping[str, Any]) -> dict[str, Any]:
         "files": live["files"],
         "total_bytes": live["total_bytes"],
         "unread_bytes": live["unread_bytes"],
+        "bytes_per_second": round(live["bytes_per_second"]) if live["unread_bytes"] else None,
         "pending_bytes": live["pending_bytes"],
         "lost_bytes": live["lost_bytes"],
         "unreadable": live["unreadable"],

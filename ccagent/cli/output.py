@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import shutil
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Final
@@ -13,6 +14,9 @@ import click
 
 MAX_WIDTH: Final = 100
 """Tables are made for a terminal of usual width, and for a paste into an issue."""
+
+RATE_SECONDS: Final = 0.5
+"""Before that a speed says nothing."""
 
 _SIZE_UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB")
 _STATUS_HANDLED: Final = frozenset({"schema_version", "running", "pid", "problems"})
@@ -165,6 +169,7 @@ class Progress:
 
     def __init__(self) -> None:
         self._shown = False
+        self._began = time.monotonic()
 
     def __enter__(self) -> Progress:
         return self
@@ -179,5 +184,15 @@ class Progress:
         """Show so many bytes done of so many."""
         if sys.stderr.isatty():
             self._shown = True
-            share = 100 * done // whole if whole else 100
-            click.echo(f"\r\x1b[K{size(done)} of {size(whole)}, {share} %", err=True, nl=False)
+            click.echo(f"\r\x1b[K{progress_text(done, whole, time.monotonic() - self._began)}", err=True, nl=False)
+
+
+def progress_text(done: int, whole: int, seconds: float) -> str:
+    """Give how much of `whole` bytes is done after so many seconds: share, speed and time left."""
+    share = 100 * done // whole if whole else 100
+    text = f"{size(done)} of {size(whole)}, {share} %"
+    if seconds < RATE_SECONDS or done <= 0:
+        return text
+    rate = done / seconds
+    left = max(0.0, (whole - done) / rate)
+    return f"{text}, {rate / 1_000_000:.0f} MB/s, {left:.0f} s left"

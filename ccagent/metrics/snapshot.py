@@ -5,10 +5,11 @@ Pure: rows and gauges come in, families go out. The cost is the number of series
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
+from operator import itemgetter
 from typing import Final, NamedTuple
 
 from ccagent.metrics.catalogue import METRICS
@@ -16,6 +17,9 @@ from ccagent.metrics.spec import PROJECT, Kind, MetricSpec
 
 NO_START: Final = 0
 """`created_ms` of a gauge's point: a gauge has no start."""
+
+LATEST_MS: Final = 1 << 62
+"""Later than any start."""
 
 Labels = tuple[str, ...]
 Gauges = Mapping[tuple[str, Labels], int | float]
@@ -243,10 +247,11 @@ def _total_points(spec: MetricSpec, sums: Mapping[Labels, _Sum], history: Histor
     amount keeps the start that it was shown with.
     """
     starts = _shared_starts(spec, sums, history)
+    given = _giver(spec)
     points = []
     for labels in sorted({*sums, *_zeros(spec, sums)}):
         total = sums.get(labels)
-        start_ms = starts[_given(spec, labels)] if spec.fill else total.created_ms if total else history.origin(spec)
+        start_ms = starts[given(labels)] if spec.fill else total.created_ms if total else history.origin(spec)
         if spec.buckets is not None:
             counts = tuple(total.counts or ()) if total else (0,) * _size(spec)
             points.append(Point(labels, sum(counts), start_ms, counts, total.sum if total else 0.0))
@@ -261,20 +266,24 @@ def _shared_starts(spec: MetricSpec, sums: Mapping[Labels, _Sum], history: Histo
     starts: dict[Labels, int] = {}
     if set(spec.fill) == set(spec.labels):
         starts[()] = history.origin(spec)
+    given = _giver(spec)
     for labels, total in sums.items():
-        given = _given(spec, labels)
-        starts[given] = min(starts.get(given, total.created_ms), total.created_ms)
+        key = given(labels)
+        if total.created_ms < starts.get(key, LATEST_MS):
+            starts[key] = total.created_ms
     return starts
 
 
-def _given(spec: MetricSpec, labels: Labels) -> Labels:
-    """The values of the labels that are not filled."""
-    return tuple([labels[place] for place in _places(spec)])
-
-
 @lru_cache(maxsize=512)
-def _places(spec: MetricSpec) -> tuple[int, ...]:
-    return tuple(place for place, label in enumerate(spec.labels) if label not in spec.fill)
+def _giver(spec: MetricSpec) -> Callable[[Labels], Labels]:
+    """What gives the values of the labels that are not filled."""
+    places = tuple(place for place, label in enumerate(spec.labels) if label not in spec.fill)
+    if not places:
+        return lambda labels: ()
+    if len(places) == 1:
+        only = places[0]
+        return lambda labels: (labels[only],)
+    return itemgetter(*places)
 
 
 def _zeros(spec: MetricSpec, seen: Iterable[Labels]) -> Iterator[Labels]:
@@ -285,7 +294,7 @@ def _zeros(spec: MetricSpec, seen: Iterable[Labels]) -> Iterator[Labels]:
         yield ()
     elif spec.fill:
         every = set(spec.fill) == set(spec.labels)
-        for given in {()} if every else {_given(spec, labels) for labels in seen}:
+        for given in {()} if every else set(map(_giver(spec), seen)):
             rest = iter(given)
             yield from product(*(
                 spec.closed[label] if label in spec.fill else (next(rest),) for label in spec.labels

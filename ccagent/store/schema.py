@@ -113,6 +113,7 @@ INDEXES: Final[dict[str, str]] = {
     "fact_key": "UNIQUE INDEX {name} ON fact(key)",  # upsert by content key
     "fact_time": "INDEX {name} ON fact(occurred_at)",  # rollups of a bucket, usage of a range
     "fact_context": "INDEX {name} ON fact(context)",  # facts of a session, a project, a sub-agent
+    "fact_session_end": "INDEX {name} ON fact(ended_at) WHERE type = 1",  # sessions active since a moment
     "fact_closed": "INDEX {name} ON fact(closed_seq) WHERE closed_seq IS NOT NULL",  # the exporters' cursor
     "fact_open_turn": "INDEX {name} ON fact(turn, type) WHERE closed_seq IS NULL",  # closing a turn
     "fact_open_type": "INDEX {name} ON fact(type, ended_at) WHERE closed_seq IS NULL",  # timers

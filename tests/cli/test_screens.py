@@ -6,7 +6,16 @@ import json
 
 import pytest
 
-from ccagent.cli.output import clean, money, print_json, print_status, size, status_lines, verify_lines
+from ccagent.cli.output import (
+    clean,
+    money,
+    print_json,
+    print_status,
+    progress_text,
+    size,
+    status_lines,
+    verify_lines,
+)
 
 STATUS: dict[str, object] = {
     "schema_version": 1,
@@ -101,3 +110,11 @@ def test_sizes_are_shown_in_the_unit_that_suits_them(count: int, text: str) -> N
 
 def test_cleaned_text_is_printable_and_otherwise_untouched() -> None:
     assert clean("ä 日\t\u202e\udcff") == "ä 日\\t\\u202e\\udcff"
+
+
+def test_progress_tells_share_speed_and_time_left() -> None:
+    assert progress_text(50_000_000, 200_000_000, 2.0) == "47.7 MiB of 190.7 MiB, 25 %, 25 MB/s, 6 s left"
+
+
+def test_progress_tells_no_speed_before_it_means_something() -> None:
+    assert progress_text(1_048_576, 2_097_152, 0.1) == "1.0 MiB of 2.0 MiB, 50 %"
