@@ -8,6 +8,7 @@ minute. Linux only.
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 import time
@@ -26,6 +27,8 @@ FILE_BYTES: Final = 2_000
 SECONDS: Final = 120.0
 SETTLE_SECONDS: Final = 15.0
 """After the catch-up: timers close what is over, rollups are computed, files cease to be hot."""
+
+OLD_SECONDS: Final = 24 * 3_600.0
 
 SESSIONS: Final = 5
 LINE_SECONDS: Final = 1.0
@@ -62,6 +65,8 @@ def live_share(daemon: Daemon, tree: Path, seconds: float) -> float:
 def many_files(folder: Path, files: int, seconds: float, settle: float) -> list[Figure]:
     """Idle and live CPU, and the memory that stays, of a daemon that follows many files."""
     with tree_or_generated(None, files * FILE_BYTES / 1e6, files) as tree:
+        for path in tree.rglob("*.jsonl"):
+            os.utime(path, (path.stat().st_atime, time.time() - OLD_SECONDS))  # idle files were not written just now
         ground = Ground.below(folder, tree)
         ground.take_in()
         with running(ground) as daemon:

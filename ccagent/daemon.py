@@ -45,6 +45,10 @@ from ccagent.zone import local_zone
 STOP_SECONDS: Final = 1.5
 """What the threads get to end, together; the process is to be gone 2 s after SIGTERM."""
 
+PROGRESS_SECONDS: Final = 0.2
+ALONE_SECONDS: Final = 1.0
+"""Between two looks of the main thread, with somebody at the terminal and without: it only sees to reloads."""
+
 BIND_SECONDS: Final = 15.0
 """Between two tries for a taken port, under a service manager."""
 
@@ -154,7 +158,7 @@ class Daemon:
 
     def _wait(self, progress: Callable[[Live], None] | None) -> None:
         next_bind = self.clock.monotonic() + BIND_SECONDS
-        while not self.stop.wait(0.2):
+        while not self.stop.wait(PROGRESS_SECONDS if progress is not None else ALONE_SECONDS):
             if progress is not None:
                 progress(self.live)
             if self._reload.is_set():

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Final
 
 from ccagent.facts.model import QUALITY_NAMES, STATUS_NAMES
+from ccagent.facts.naming import PROVIDERS
 from ccagent.metrics import names
 from ccagent.metrics.spec import PROJECT, Kind, MetricSpec
 
@@ -23,7 +24,7 @@ MICRO: Final = 1_000_000
 """Micro-dollars in a dollar."""
 
 TOKEN_KINDS: Final = ("input", "output", "cache_read", "cache_write_5m", "cache_write_1h")
-PROVIDERS: Final = ("anthropic", "aws.bedrock", "gcp.vertex_ai", "unknown")
+UNKNOWN_PROVIDER: Final = "unknown"
 SESSION_TYPES: Final = ("resumed", "forked", "fresh")
 ACTIVE_TYPES: Final = ("live", "day")
 STOP_REASONS: Final = (
@@ -132,7 +133,7 @@ _FACTS: Final = (
           ("model",), kind=Kind.GAUGE),
     # requests, turns, sessions
     _fact(names.REQUESTS, "{request}", "llm.request", "API requests by model, provider and outcome.",
-          ("model", "provider", "status"), _closed(provider=PROVIDERS, status=STATUS_NAMES), fill=_STATUS),
+          ("model", "provider", "status"), _closed(provider=(*PROVIDERS, UNKNOWN_PROVIDER), status=STATUS_NAMES), fill=_STATUS),
     _fact(names.REQUEST_DURATION, "s", "llm.request",
           "Transcript time from the record that triggered a request to the last line of its message.",
           ("model",), buckets=AGENT_BUCKETS),

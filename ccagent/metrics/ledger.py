@@ -13,11 +13,13 @@ from functools import lru_cache
 from typing import Final
 
 from ccagent.facts.model import QUALITY_NAMES, STATUS_NAMES, EventType, Flag
+from ccagent.facts.naming import mcp_parts, provider_of
 from ccagent.facts.partial import Partial
 from ccagent.facts.pricing import KINDS
 from ccagent.facts.settle import Settled
 from ccagent.metrics import names
 from ccagent.metrics.booked import Booking
+from ccagent.metrics.catalogue import UNKNOWN_PROVIDER
 from ccagent.metrics.labels import Budget
 
 LLM_REQUEST: Final = int(EventType.LLM_REQUEST)
@@ -26,36 +28,6 @@ FILE_UPDATE: Final = int(EventType.FILE_UPDATE)
 
 Exportable = Callable[[str | None], bool]
 """Whether what happened in that cwd may leave the machine."""
-
-_BEDROCK: Final = (
-    "anthropic.",
-    "us.anthropic.",
-    "eu.anthropic.",
-    "apac.anthropic.",
-    "global.anthropic.",
-    "jp.anthropic.",
-)
-
-
-@lru_cache(maxsize=512)
-def provider_of(model: str | None) -> str:
-    """anthropic, aws.bedrock, gcp.vertex_ai or unknown, by the form of the model id."""
-    if not model:
-        return "unknown"
-    if model.startswith(_BEDROCK) or "arn:aws" in model:
-        return "aws.bedrock"
-    if model.startswith("claude"):
-        return "gcp.vertex_ai" if "@" in model else "anthropic"
-    return "unknown"
-
-
-@lru_cache(maxsize=2_048)
-def mcp_parts(tool: str) -> tuple[str, str] | None:
-    """Server and tool of `mcp__<server>__<tool>`; the server may hold single underscores."""
-    if not tool.startswith("mcp__"):
-        return None
-    server, separator, name = tool[5:].partition("__")
-    return (server, name) if separator else None
 
 
 @lru_cache(maxsize=2_048)
@@ -138,7 +110,11 @@ class Ledger:
                 booking.count(names.UNPRICED_TOKENS, (admit(names.UNPRICED_TOKENS, "model", model),), sums[10], leaves)
         for (event, name, status, project, leaves), amount in self._outcomes.items():
             if event == LLM_REQUEST:
-                labels = admit(names.REQUESTS, "model", name), provider_of(name), STATUS_NAMES[status]
+                labels = (
+                    admit(names.REQUESTS, "model", name),
+                    provider_of(name) or UNKNOWN_PROVIDER,
+                    STATUS_NAMES[status],
+                )
                 booking.count(names.REQUESTS, labels, amount, leaves)
                 continue
             label = admit(names.TOOL_CALLS, "project", project_label(project))

@@ -5,8 +5,9 @@ A closed fact has its `closed_seq`, once and for ever; exporters follow it, and 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Collection, Iterable
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
 
 from ccagent.facts.model import EventType, Flag
 from ccagent.store import rows
@@ -87,49 +88,55 @@ def release_agent(work: Work, agent: int) -> None:
 
 
 def close_due(work: Work, now_ms: int, caught_up: Collection[int], quiet: Collection[int]) -> int:
-    """Close what timers say is over; at most SLICE facts of each kind a call. `caught_up`: files that are read to
-    their end; `quiet`: those of them that have not grown for a second. The number of facts closed."""
-    over = _idle_turns(work, now_ms, caught_up)[:SLICE]
+    """Close what timers say is over, SLICE facts and what hangs on them a call; the number closed, 0 when all is done.
+
+    `caught_up`: files that are read to their end; `quiet`: those of them that have not grown for a second.
+    """
+    closed = close_rows(work, _quiet_requests(work, quiet))
+    over = _idle_turns(work, now_ms, caught_up)
     close_turns(work, over)
-    due = [*_quiet_requests(work, quiet), *_ended_sessions(work, now_ms, caught_up)]
-    closed = close_rows(work, due[:SLICE])
-    return len(over) + closed + close_rows(work, _homeless(work, now_ms, caught_up)[:SLICE])
+    closed += len(over)
+    if len(over) < SLICE:  # with turns left their facts are not homeless yet
+        closed += close_rows(work, _ended_sessions(work, now_ms, caught_up))
+        closed += close_rows(work, _homeless(work, now_ms, caught_up))
+    return closed
+
+
+def _chosen(work: Work, tail: str, values: tuple[Any, ...], wanted: Callable[[rows.Row], bool]) -> list[rows.Row]:
+    """The first SLICE rows that are `wanted`; no more are read."""
+    cursor = work.conn.execute(f"{rows.SELECT} {tail}", values)
+    found = list(islice(filter(wanted, cursor), SLICE))
+    cursor.close()
+    return found
 
 
 def _quiet_requests(work: Work, quiet: Collection[int]) -> list[rows.Row]:
     """Requests that said why they stopped, at the end of a file that stopped growing."""
-    found = rows.fetch(
-        work.conn,
+    return _chosen(
+        work,
         f"WHERE f.type = {EventType.LLM_REQUEST.value} AND f.closed_seq IS NULL AND f.ended IS NULL"
         f" AND f.stop IS NOT NULL AND f.flags & {Flag.DIRECT.value} <> 0",
+        (),
+        lambda row: row[rows.FILE] in quiet and not _held(work, row),
     )
-    return [row for row in found if row[rows.FILE] in quiet and not _held(work, row)]
 
 
 def _idle_turns(work: Work, now_ms: int, caught_up: Collection[int]) -> list[str]:
-    """Turns of which nothing was heard for TURN_IDLE_MS with no call open, or for TURN_LONGEST_MS in any case."""
-    found = rows.fetch(
-        work.conn,
-        f"WHERE f.type = {EventType.TURN.value} AND f.closed_seq IS NULL AND f.ended_at <= ? ORDER BY f.ended_at",
-        (now_ms - TURN_IDLE_MS,),
-    )
-    over = []
-    for row in found:
-        if row[rows.FILE] in caught_up:
-            name = work.names.id(row[rows.NATIVE])
-            busy = scalar(work.conn, _BUSY, (name, name))
-            if busy is None or row[rows.ENDED_AT] <= now_ms - TURN_LONGEST_MS:
-                over.append(row[rows.NATIVE])
-    return over
+    """Turns of which nothing was heard for TURN_IDLE_MS with nothing open, or for TURN_LONGEST_MS in any case."""
+
+    def over(row: rows.Row) -> bool:
+        if row[rows.FILE] not in caught_up:
+            return False
+        name = work.names.id(row[rows.NATIVE])
+        return row[rows.ENDED_AT] <= now_ms - TURN_LONGEST_MS or scalar(work.conn, _BUSY, (name, name)) is None
+
+    tail = f"WHERE f.type = {EventType.TURN.value} AND f.closed_seq IS NULL AND f.ended_at <= ? ORDER BY f.ended_at"
+    return [row[rows.NATIVE] for row in _chosen(work, tail, (now_ms - TURN_IDLE_MS,), over)]
 
 
 def _ended_sessions(work: Work, now_ms: int, caught_up: Collection[int]) -> list[rows.Row]:
-    found = rows.fetch(
-        work.conn,
-        f"WHERE f.type = {EventType.SESSION.value} AND f.closed_seq IS NULL AND f.ended_at <= ? ORDER BY f.ended_at",
-        (now_ms - SESSION_IDLE_MS,),
-    )
-    return [row for row in found if row[rows.FILE] in caught_up]
+    tail = f"WHERE f.type = {EventType.SESSION.value} AND f.closed_seq IS NULL AND f.ended_at <= ? ORDER BY f.ended_at"
+    return _chosen(work, tail, (now_ms - SESSION_IDLE_MS,), lambda row: row[rows.FILE] in caught_up)
 
 
 def _homeless(work: Work, now_ms: int, caught_up: Collection[int]) -> list[rows.Row]:
@@ -141,14 +148,14 @@ def _homeless(work: Work, now_ms: int, caught_up: Collection[int]) -> list[rows.
             " AND t.closed_seq IS NULL"
         )
     }
-    left = rows.fetch(
-        work.conn,
+    return _chosen(
+        work,
         "WHERE f.closed_seq IS NULL AND f.type NOT IN"
         f" ({EventType.SESSION.value}, {EventType.TURN.value}) AND"
         " MAX(COALESCE(f.ended_at, 0), COALESCE(f.result_at, 0), COALESCE(f.occurred_at, 0)) <= ?",
         (now_ms - TURN_IDLE_MS,),
+        lambda row: row[rows.FILE] in caught_up and _turn(work, row) not in open_turns,
     )
-    return [row for row in left if row[rows.FILE] in caught_up and _turn(work, row) not in open_turns]
 
 
 def _turn(work: Work, row: rows.Row) -> int | None:

@@ -29,6 +29,7 @@ from ccagent.store import closing, totals, view
 from ccagent.store.base import FileRow
 from ccagent.store.ingest import Ingest
 from ccagent.store.lock import FairLock
+from ccagent.store.memory import return_memory
 from ccagent.store.scalar import scalar
 from ccagent.store.schema import SCHEMA_VERSION, statements
 
@@ -38,9 +39,10 @@ BUSY_MS: Final = 5_000
 CACHE_KIB: Final = 16_384
 """Page cache of the writer: holds the key index of some 400,000 facts, so that inserts at random keys stay cheap."""
 
-CHECKPOINT_PAGES: Final = 4_000
-"""Pages of the write-ahead log (16 MiB) that start a checkpoint. Inserts at random keys change the same index pages
-again and again; folding them in less often writes each of them less often."""
+CHECKPOINT_PAGES: Final = 1_000
+CATCH_UP_PAGES: Final = 16_000
+"""Pages of the write-ahead log (4 and 64 MiB) that start a checkpoint, which waits for the disk. In a catch-up inserts
+at random keys change the same index pages again and again; folding them in less often writes each less often."""
 
 JOURNAL_BYTES: Final = 64 * 1024 * 1024
 """The write-ahead log is cut back to this after a checkpoint."""
@@ -94,6 +96,8 @@ class SqliteStore:
         self._budget = Budget(totals.load_admitted(self.conn), budgets or {})
         self.ingest_state = Ingest(self.conn, prices or PriceTable.bundled(), self._budget, exportable)
         self.ingest_state.live = self.meta("catch_up_done") is not None
+        if not self.ingest_state.live:
+            self.conn.execute(f"PRAGMA wal_autocheckpoint = {CATCH_UP_PAGES}")
         self._opened_inode = Path(self.path).stat().st_ino if self.path != ":memory:" else 0
 
     # ---- opening ---------------------------------------------------------------------------------------------------
@@ -323,6 +327,18 @@ class SqliteStore:
                 )
                 self.conn.execute("INSERT INTO meta (name, value) VALUES ('catch_up_done', ?)", (now,))
         self.ingest_state.live = True
+        self._settle_down()
+
+    def _settle_down(self) -> None:
+        """After a catch-up: small checkpoints again, and the memory that only the catch-up needed given back."""
+        with self._lock:
+            self.ingest_state.names.forget()
+            self.ingest_state.contexts.forget()
+            self.conn.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+            if self.path != ":memory:":
+                self.conn.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+            self.conn.execute("PRAGMA shrink_memory")
+        return_memory()
 
 
 def _file_values(row: FileRow, number: int | None) -> tuple[Any, ...]:

@@ -10,6 +10,7 @@ import json
 from typing import TYPE_CHECKING, Final
 
 from ccagent.facts.model import EVENT_NAMES, KEY_PREFIXES, QUALITY_NAMES, STATUS_NAMES, EventType, Flag, Status
+from ccagent.facts.naming import MCP_PREFIX, PROVIDER_FORMS
 from ccagent.rollups.metrics import METRICS, PERIODS, SESSION_TYPES, Period
 from ccagent.store.expressions import DURATION
 
@@ -36,21 +37,6 @@ WORDS: Final[dict[str, dict[str, str]]] = {
         "text": "::text",
     },
 }
-
-PROVIDER_FORMS: Final[tuple[tuple[str, str], ...]] = (
-    # The form of the model id tells who answered; the first that fits wins. What fits none stays NULL.
-    ("arn:aws:bedrock:%", "aws.bedrock"),
-    ("anthropic.%", "aws.bedrock"),
-    ("%.anthropic.%", "aws.bedrock"),
-    ("claude-%@%", "gcp.vertex_ai"),
-    ("claude-%", "anthropic"),
-    ("gpt-%", "openai"),
-    ("gemini-%", "gcp.gemini"),
-    ("deepseek-%", "deepseek"),
-)
-
-MCP_PREFIX: Final = "mcp__"
-"""Tools of an MCP server are named `mcp__<server>__<tool>`; the server's name may hold single underscores."""
 
 CANONICAL_EXCLUDED: Final = frozenset(
     {"seq", "closed_seq", "source", "host_id", "file_id", "byte_offset", "byte_length", "sequence_no"}

@@ -10,6 +10,7 @@ from typing import Final
 
 from ccagent.export.otlp.closed import ClosedFact
 from ccagent.facts.model import QUALITY_NAMES, STATUS_NAMES, EventType, Flag, Status
+from ccagent.facts.naming import provider_of
 
 AttributeValue = str | int | float | bool | tuple[str, ...]
 
@@ -67,17 +68,6 @@ def error_type(fact: ClosedFact) -> str | None:
     return "tool_error" if fact.mcp else "_OTHER"
 
 
-def provider(model: str | None) -> str | None:
-    """Who serves a model, by the form of its id; None where the id does not say."""
-    if model is None:
-        return None
-    if "anthropic.claude" in model:
-        return "aws.bedrock"
-    if model.startswith("claude"):
-        return "gcp.vertex_ai" if "@" in model else ANTHROPIC
-    return None
-
-
 def _turn(fact: ClosedFact) -> dict[str, AttributeValue | None]:
     return {
         "gen_ai.operation.name": "invoke_agent",
@@ -104,7 +94,7 @@ def _request(fact: ClosedFact) -> dict[str, AttributeValue | None]:
     whole = None if fact.token_input is None else sum(part or 0 for part in parts)
     return {
         "gen_ai.operation.name": "chat",
-        "gen_ai.provider.name": provider(fact.name),
+        "gen_ai.provider.name": provider_of(fact.name),
         "gen_ai.request.model": fact.name,
         "gen_ai.response.model": fact.name,
         "gen_ai.response.id": fact.native if fact.native.startswith("msg_") else None,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ccagent.facts.model import KEY_PREFIXES, EventType
+from ccagent.facts.naming import mcp_parts
 
 SPAN_TYPES: Final = (EventType.TURN, EventType.LLM_REQUEST, EventType.TOOL_CALL, EventType.SUBAGENT_RUN)
 """Facts that become spans."""
@@ -60,10 +61,7 @@ class ClosedFact:
     @property
     def mcp(self) -> tuple[str, str] | None:
         """Server and tool of an MCP tool's name `mcp__<server>__<tool>`; the server may contain single `_`."""
-        if self.event_type is not EventType.TOOL_CALL or self.name is None or not self.name.startswith("mcp__"):
-            return None
-        server, separator, tool = self.name.removeprefix("mcp__").partition("__")
-        return (server, tool) if separator and server and tool else None
+        return mcp_parts(self.name) if self.event_type is EventType.TOOL_CALL else None
 
     @property
     def last_at(self) -> int | None:
