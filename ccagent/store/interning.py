@@ -93,9 +93,10 @@ class Contexts:
         if known is not None:
             return known
         numbers = [self._names.optional(text) for text in context[:9]]
+        # `+agent` keeps the planner off the index of agents, where most contexts share one entry.
         row = self._conn.execute(
             "SELECT id FROM context WHERE session IS ? AND project IS ? AND cwd IS ? AND branch IS ? AND version IS ?"
-            " AND entrypoint IS ? AND permission_mode IS ? AND agent IS ? AND skill IS ? AND rank = ?",
+            " AND entrypoint IS ? AND permission_mode IS ? AND +agent IS ? AND skill IS ? AND rank = ?",
             (*numbers, int(context.rank)),
         ).fetchone()
         if row is not None:
