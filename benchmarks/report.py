@@ -54,7 +54,7 @@ quarter deriving partial facts from the records, a third merging, pricing, booki
 SQLite (half of that the commits, which write index pages at random keys). No single function takes more than a tenth:
 what remains above the limit is the interpreter working through some ten microseconds a line and twenty a fact. A
 generated tree has a fact for every 3.4 KB; real transcripts of clients that wrote progress records have one for every
-7 KB and are taken in at about 24 % of the limit.
+7 KB and are taken in at about 20 % of the limit.
 
 ## Measure it yourself
 

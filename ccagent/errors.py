@@ -8,8 +8,7 @@
     ├── InstanceRunningError (75)  another instance holds the database
     ├── ConfigError (78)           the configuration is wrong; a restart would not help
     ├── PortTakenError (1)         another socket holds the listener's address
-    ├── StoreError (1)             the database cannot be opened, read or written
-    └── SourceError (1)            a transcript tree cannot be read
+    └── StoreError (1)             the database cannot be opened, read or written
 
 Every message says what happened, where, and what to do next.
 """
@@ -67,7 +66,3 @@ class PortTakenError(CcagentError):
 
 class StoreError(CcagentError):
     """Raised when the database cannot be opened, is of a foreign version, or refuses a write."""
-
-
-class SourceError(CcagentError):
-    """Raised when a named transcript tree cannot be read at all; a single bad file never raises."""

@@ -10,14 +10,13 @@ from ccagent.follow.state import Chunk, FileState
 from ccagent.sources.claude.carry import Carry, dump, load
 from ccagent.sources.claude.derive import Deriver
 from ccagent.sources.claude.files import agent_of
-from ccagent.store.base import FileRow
-from ccagent.store.sqlite import SqliteStore
+from ccagent.store.base import FileRow, Store
 
 STEP_BYTES: Final = 1024 * 1024
 """Bytes of one transaction: it must not hold the write lock longer than 50 ms (measured: 10 to 25 ms a MiB)."""
 
 
-def file_states(store: SqliteStore) -> list[FileState]:
+def file_states(store: Store) -> list[FileState]:
     """What the store remembers of files, as the follower wants it."""
     return [
         FileState(
@@ -32,7 +31,7 @@ def file_states(store: SqliteStore) -> list[FileState]:
 class Intake:
     """Moves lines from the follower into the store. Driven by one thread."""
 
-    def __init__(self, follower: Follower, store: SqliteStore) -> None:
+    def __init__(self, follower: Follower, store: Store) -> None:
         self.follower = follower
         self.store = store
 

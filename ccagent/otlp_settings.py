@@ -59,11 +59,6 @@ class Destination:
     client_key: Path | None
 
     @property
-    def secure(self) -> bool:
-        """Whether TLS is used."""
-        return self.scheme == "https"
-
-    @property
     def identity(self) -> str:
         """The receiver as scheme://host:port/path, without headers."""
         return self.url

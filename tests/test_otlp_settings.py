@@ -184,7 +184,6 @@ def test_plain_text_beyond_this_machine_can_be_allowed(variable: str) -> None:
     settings = settle({variable: "true"}, endpoint="collector.example:4317")
 
     assert traces(settings).url == "http://collector.example:4317"
-    assert not traces(settings).secure
 
 
 def test_headers_of_the_environment_reach_a_destination_named_for_ccagent() -> None:

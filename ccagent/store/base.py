@@ -37,6 +37,9 @@ class Store(Protocol):
     def files(self) -> list[FileRow]:
         """All files known, with their carry."""
 
+    def carry(self, file_id: int) -> bytes | None:
+        """The carried state of a file."""
+
     def ingest(self, batch: Batch, files: Sequence[FileRow]) -> list[int]:
         """Take in a batch and move its files on, in one transaction; the ids of `files`, which may be new.
 

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Final
 
 from ccagent.errors import InstanceRunningError, StoreError
+from ccagent.paths import create_private
 
 PATIENCE_SECONDS: Final = 0.5
 """How long a start waits for the lock: `status` takes it for microseconds to see whether anybody has it."""
@@ -25,8 +26,8 @@ class InstanceLock:
 
     def acquire(self) -> None:
         """Take the lock. InstanceRunningError names the holder if another process has it."""
+        create_private(self.path.parent)
         try:
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         except OSError as error:
             raise StoreError(f"cannot open the lock {self.path}: {error.strerror}; name another --db") from error

@@ -25,6 +25,7 @@ from ccagent.metrics import names as metric
 from ccagent.metrics.booked import Booking
 from ccagent.metrics.labels import Budget
 from ccagent.metrics.ledger import Exportable
+from ccagent.paths import create_private
 from ccagent.store import closing, totals, view
 from ccagent.store.base import FileRow
 from ccagent.store.ingest import Ingest
@@ -374,9 +375,8 @@ def _transaction(conn: apsw.Connection) -> Iterator[None]:
 
 def _open(path: str) -> apsw.Connection:
     if path != ":memory:":
-        folder = Path(path).parent
+        create_private(Path(path).parent)
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             # 0600 from the first byte: -wal and -shm inherit the mode of the database
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
         except OSError as error:

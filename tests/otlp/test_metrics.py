@@ -24,7 +24,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from ccagent.export.otlp.circuit import Circuit
 from ccagent.export.otlp.metrics import encode_metrics
 from ccagent.export.otlp.push import MetricsPush
-from ccagent.export.otlp.resource import parse_resource_attributes, resource_attributes
+from ccagent.export.otlp.resource import resource_attributes
 from ccagent.export.otlp.sender import Sender
 from ccagent.metrics.catalogue import METRICS
 from ccagent.metrics.snapshot import Family, Point, Snapshot
@@ -149,7 +149,7 @@ def test_rejected_points_are_counted_and_not_sent_again(
 
 
 def test_the_owner_may_name_the_service_but_not_the_instance() -> None:
-    extra = parse_resource_attributes("service.name=mine,service.instance.id=theirs,team=a%2Cb,broken")
+    extra = {"service.name": "mine", "service.instance.id": "theirs", "team": "a,b"}
 
     found = resource_attributes("0.1.0", "i1", extra=extra)
 

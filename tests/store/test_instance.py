@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ccagent.errors import InstanceRunningError, StoreError
+from ccagent.errors import ConfigError, InstanceRunningError
 from ccagent.store.instance import InstanceLock, holder
 
 HOLD = "import sys\nfrom ccagent.store.instance import InstanceLock\nInstanceLock(sys.argv[1]).acquire()\n\
@@ -71,5 +71,5 @@ def test_the_lock_is_the_owners_alone(database: Path) -> None:
 def test_a_lock_that_cannot_be_opened_says_why(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
 
-    with pytest.raises(StoreError, match="cannot open the lock"):
+    with pytest.raises(ConfigError, match="cannot create the folder"):
         InstanceLock(str(tmp_path / "file" / "ccagent.db")).acquire()

@@ -10,7 +10,7 @@ import apsw
 import pytest
 
 from ccagent.clock import FakeClock
-from ccagent.errors import StoreError
+from ccagent.errors import ConfigError, StoreError
 from ccagent.store.sqlite import SqliteStore
 
 
@@ -69,7 +69,7 @@ def test_a_database_behind_a_symbolic_link_is_refused(path: Path, tmp_path: Path
 def test_a_folder_that_cannot_be_made_is_told_as_such(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
 
-    with pytest.raises(StoreError, match="cannot open the database"):
+    with pytest.raises(ConfigError, match="cannot create the folder"):
         opened(tmp_path / "file" / "ccagent.db")
 
 

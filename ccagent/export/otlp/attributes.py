@@ -114,7 +114,7 @@ def _request(fact: ClosedFact) -> dict[str, AttributeValue | None]:
         "ccagent.tokens.cache_write_1h": write_1h,
         "ccagent.cost.usd": None if fact.cost_microusd is None else fact.cost_microusd / MICROUSD,
         "ccagent.quality": None if fact.quality is None else QUALITY_NAMES[fact.quality],
-        # From the first to the last line of the reply: the moment of sending is not in a transcript.
+        # From what it answers to the last line of the reply: the moment of sending is not in a transcript.
         "ccagent.duration.estimated": True,
     }
 

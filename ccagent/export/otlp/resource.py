@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Final
-from urllib.parse import unquote
 
 from ccagent.export.privacy import cut
 
@@ -27,9 +26,3 @@ def resource_attributes(
     attributes["service.instance.id"] = instance_id
     attributes["ccagent.source"] = SOURCE
     return dict(sorted(attributes.items()))
-
-
-def parse_resource_attributes(text: str) -> dict[str, str]:
-    """The pairs of `key=value,…` with percent-encoded values; pieces without a key or `=` are left out."""
-    pairs = (piece.partition("=") for piece in text.split(","))
-    return {key.strip(): unquote(value.strip()) for key, separator, value in pairs if separator and key.strip()}
