@@ -17,7 +17,7 @@ from ccagent.service.live import Live
 from ccagent.store.sqlite import SqliteStore
 
 if TYPE_CHECKING:
-    from ccagent.export.otlp.circuit import State
+    from ccagent.export.otlp.circuit import Circuit, State
     from ccagent.export.otlp.observe import DropReason, ExportStatus, Step
     from ccagent.export.otlp.sender import Sender, Signal
     from ccagent.otlp_settings import Destination as Target
@@ -40,6 +40,8 @@ Reader = Callable[[], AbstractContextManager[Any]]
 
 class Ticking(Protocol):
     """What a sender thread drives."""
+
+    circuit: Circuit
 
     def tick(self, now_ms: int) -> Step:
         """One request at most."""
@@ -150,7 +152,8 @@ class Exporting:
                 headers=target.headers, timeout_seconds=target.timeout_seconds,
                 compression=target.compression,  # type: ignore[arg-type]
                 certificate=target.certificate, client_certificate=target.client_certificate,
-                client_key=target.client_key, insecure=True,
+                client_key=target.client_key,
+                insecure=True,  # the settings have refused plain text that the owner did not allow
             )
         )  # fmt: skip
         self._senders.append(sender)
@@ -195,7 +198,7 @@ class Exporting:
             if signal == "metrics":
                 step = part.tick(now)
                 if step.outcome in ("failed", "waiting"):
-                    problems[signal] = self._problem(part)
+                    problems[signal] = part.circuit.problem
             else:
                 drained = part.drain_once(now)  # type: ignore[attr-defined]
                 if drained.problem or drained.backlog:
@@ -220,7 +223,7 @@ class Exporting:
             now = self._clock.now_ms()
             try:
                 step = part.tick(now)
-                values: dict[str, object] = {"problem": self._problem(part)}
+                values: dict[str, object] = {"problem": part.circuit.problem}
                 if signal == "traces" and step.outcome != "sent":
                     values["backlog"] = part.backlog(now)  # type: ignore[attr-defined]
                 self.observed.note(DESTINATION, signal, **values)
@@ -236,10 +239,6 @@ class Exporting:
                 self._stop.wait(min(step.wait_ms / 1_000, IDLE_SECONDS))
             elif step.outcome == "idle":
                 wake.wait(IDLE_SECONDS)
-
-    def _problem(self, part: object) -> str:
-        circuit = getattr(part, "circuit", None)
-        return str(getattr(circuit, "problem", "") or "")
 
     def _book(self) -> None:
         while not self._stop.wait(BOOK_SECONDS):
