@@ -20,6 +20,7 @@ from ccagent.clock import SystemClock
 from ccagent.facts.model import STATUS_NAMES
 from ccagent.logs import configure
 from ccagent.metrics import names
+from ccagent.store.ingest import Ingest
 from ccagent.store.sqlite import SqliteStore
 
 SERIES: Final = 5_000
@@ -39,13 +40,16 @@ def fill(ground: Ground, tools: int) -> None:
     """Book totals as if so many tools had been called, each with every outcome."""
     store = SqliteStore(ground.database, clock=SystemClock())
     store.catch_up_done()
-    with store.transaction() as state:
+
+    def book(state: Ingest) -> None:
         for number in range(tools):
             for status in STATUS_NAMES:
                 tool = f"mcp__server{number % 50}__tool_{number}"
                 state.booking.count(names.TOOL_CALLS, (tool, status, ""), number + 1)
                 if number % TIMED == 0 and status == STATUS_NAMES[0]:
                     state.booking.observe(names.TOOL_DURATION, (tool, status), number / 10)
+
+    store.run(book)
     store.close()
 
 

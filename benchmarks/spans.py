@@ -83,7 +83,7 @@ class Sending:
         sender = make_sender(destination)
         observed = Observed(Live())
         outbox = Outbox(
-            name, sender, host=self._store.meta("host_id") or "", resource=RESOURCE, version=__version__,
+            name, sender, host=self._store.host, resource=RESOURCE, version=__version__,
             reader=lambda: open_reader(self._store.path), write=self._store.write, tier=everything, observe=observed,
         )  # fmt: skip
         outbox.name(FIRST_MS)
@@ -98,7 +98,7 @@ class Sending:
     def build(self) -> tuple[float, int]:
         """The same facts read beforehand, built and serialised in batches of the same size: seconds, spans."""
         with open_reader(self._store.path) as conn:
-            rows = stored.closed_facts(conn, 0, 1 << 40)
+            rows = stored.closed_facts(conn, self._store.host, 0, 1 << 40)
         began, count = time.perf_counter(), 0
         for start in range(0, len(rows), MAX_SPANS):
             batch = collect(rows[start : start + MAX_SPANS], everything, max_bytes=MAX_BYTES, end=0)

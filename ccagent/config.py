@@ -104,10 +104,11 @@ class LogConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """Everything a user may choose, checked. `sources` empty means the default roots; `database` is a file's path."""
+    """Everything a user may choose, checked. `sources` empty means the default roots; `database` is a file's path or a URL."""
 
     sources: tuple[Path, ...]
     database: str
+    host_id: str | None
     listen: str
     ingest: IngestConfig
     rollups: RollupsConfig
@@ -154,6 +155,7 @@ def load(flags: Mapping[str, object], env: Mapping[str, str], path: Path | None 
     return Config(
         sources=values["sources"],
         database=values["database"],
+        host_id=values["host_id"],
         listen=values["listen"],
         ingest=IngestConfig(**_section(values, "ingest")),
         rollups=RollupsConfig(**_section(values, "rollups")),

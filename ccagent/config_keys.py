@@ -112,11 +112,18 @@ KEYS: Final[tuple[Key, ...]] = (
     Key(
         name="database",
         kind=Kind.TEXT,
-        purpose="The database: a path or a URL such as sqlite:///path.",
+        purpose="The database: a path, or a URL: sqlite:///path, postgresql://user@host/name.",
         unset="ccagent.db in the XDG data folder",
         example='"~/.local/share/ccagent/ccagent.db"',
         variable_name="CCAGENT_DATABASE_URL",
         option="--db",
+    ),
+    Key(
+        name="host_id",
+        kind=Kind.TEXT,
+        purpose="The name of this machine in a database that several machines share.",
+        unset="a random name, kept in the XDG data folder",
+        example='"build-7"',
     ),
     Key(
         name="listen",

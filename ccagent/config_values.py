@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from ccagent import paths
 from ccagent.config_keys import Key, Kind
@@ -173,14 +173,30 @@ def _read_text(key: Key, text: str, place: Place) -> object:
 
 
 def _read_database(key: Key, text: str, place: Place) -> str:
-    """Give the path of the database file; a URL's path is absolute, with one slash at its beginning or two."""
+    """Give the path of the database file, or the URL of a Postgres database with its `${VARIABLES}` filled in.
+
+    A path in a URL is absolute, with one slash at its beginning or two. A password that stands in the configuration
+    file is refused.
+    """
     scheme, marks, rest = text.partition("://")
     if not marks:
         return str(_read_path(key, text, place))
     # The text is not repeated: a URL of a server holds a password.
+    if scheme in ("postgresql", "postgres"):
+        if place.file is not None and re.search(r"//[^/?]*:(?!\$\{)[^/?]*@|[?&]password=(?!\$\{)", text):
+            raise place.fail(key, "holds no password; write ${A_VARIABLE} for it, or use PGPASSFILE")
+        return _filled(key, text, place)
     if scheme != "sqlite" or not rest.startswith("/") or not rest.strip("/"):
-        raise place.fail(key, "is a path or sqlite:///path; other databases are not known")
+        raise place.fail(key, "is a path, sqlite:///path or postgresql://…; other databases are not known")
     return "/" + rest.lstrip("/")
+
+
+def _filled(key: Key, url: str, place: Place) -> str:
+    """Replace each `${VARIABLE}` of a URL by what stands in the environment, escaped as a URL wants it."""
+    for variable in _VARIABLE.findall(url):
+        if not place.env.get(variable):
+            raise place.fail(key, f"needs the variable {variable}, which is not set")
+    return _VARIABLE.sub(lambda match: quote(place.env[match[1]], safe=""), url)
 
 
 def _read_path(key: Key, text: str, place: Place) -> Path:

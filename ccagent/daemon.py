@@ -13,8 +13,7 @@ import signal
 import sys
 import threading
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final
@@ -36,10 +35,10 @@ from ccagent.service.following import Following
 from ccagent.service.gauges import make_snapshot
 from ccagent.service.live import Live, StatusFile
 from ccagent.service.scheduling import Scheduling, keep_zone
+from ccagent.store.hosts import local_host_id
 from ccagent.store.instance import InstanceLock
-from ccagent.store.location import sqlite_path
-from ccagent.store.open import open_reader
-from ccagent.store.sqlite import SqliteStore
+from ccagent.store.location import parse_database
+from ccagent.store.opening import open_readers, open_store
 from ccagent.zone import local_zone
 
 STOP_SECONDS: Final = 1.5
@@ -73,21 +72,23 @@ class Daemon:
         self._reload = threading.Event()
         self._exporting: Exporting | None = None
         self._listener: Any = None
-        database = sqlite_path(config.database)
-        self.database = database
-        self._instance = InstanceLock(database)
+        self.database = parse_database(config.database, config.paths.state_dir)
+        self._instance = InstanceLock(self.database)
         self._instance.acquire()
         try:
-            self.store = SqliteStore(
-                database, clock=self.clock, prices=load_prices(config), exportable=self._exportable()
-            )
+            self.store = open_store(
+                self.database, clock=self.clock, host_id=host_id(config), prices=load_prices(config),
+                exportable=self._exportable(),
+            )  # fmt: skip
+            self.store.told = lambda text: self.live.problem("store", text)
+            self.readers = open_readers(self.database)
             self.zone = keep_zone(self.store, config.rollups.timezone or local_zone(env))
             roots = list(config.sources) or default_roots(env, Path.home())
             self.following = Following(
                 self.store, roots, self.live, self.clock, max_line=config.ingest.max_line_bytes,
                 scan_seconds=config.ingest.scan_interval_seconds, on_change=self._changed,
             )  # fmt: skip
-            self.status_file = StatusFile(database)
+            self.status_file = StatusFile(self.database.sidecar)
             self.scheduling = Scheduling(self.store, self.zone, self.live, self.clock, self.status_file)
         except BaseException:
             self._instance.release()
@@ -142,6 +143,7 @@ class Daemon:
     def close(self) -> None:
         """Close the database and give up the lock."""
         try:
+            self.readers.close()
             self.store.close()
         finally:
             self._instance.release()
@@ -212,16 +214,11 @@ class Daemon:
 
     # ---- faces -----------------------------------------------------------------------------------------------------
 
-    @contextmanager
-    def _reader(self) -> Iterator[Any]:
-        with open_reader(self.database) as conn:
-            yield conn
-
     def snapshot(self, *, exportable_only: bool = False) -> Snapshot:
         """All metrics of this moment, over a connection of its own."""
-        with open_reader(self.database) as conn:
+        with self.readers.reader() as conn:
             return make_snapshot(
-                conn, self.live, self.database, self.clock.now_ms(),
+                conn, self.live, self.database, self.store.host_id, self.clock.now_ms(),
                 project_label=self.config.metrics.project_label, exportable_only=exportable_only,
             )  # fmt: skip
 
@@ -250,7 +247,7 @@ class Daemon:
 
     def _make_exporting(self, settings: OtlpSettings) -> Exporting:
         return Exporting(
-            settings, self.store, self._reader, self.live, self.clock, __version__,
+            settings, self.store, self.readers.reader, self.live, self.clock, __version__,
             lambda: self.snapshot(exportable_only=True),
         )  # fmt: skip
 
@@ -302,6 +299,13 @@ class Daemon:
         self.live.notices = (*fresh.notices, *settings.notices)
         self.live.problem("config", f"restart to apply: {', '.join(stays)}" if stays else None)
         self._log.info("config.reloaded", restart_for=stays)
+
+
+def host_id(config: Config) -> str | None:
+    """This machine's name in a shared database; a file of one's own needs none."""
+    if parse_database(config.database).kind == "sqlite":
+        return None
+    return config.host_id or local_host_id(config.paths.data_dir)
 
 
 def load_prices(config: Config) -> PriceTable:

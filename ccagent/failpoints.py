@@ -30,6 +30,7 @@ POINTS: Final = (
     "after_commit",  # all is durable, the follower does not know it yet
     "after_post",  # a collector has answered
     "before_cursor",  # the answer is judged, the export cursor stands still
+    "migration",  # a statement of a schema migration was run, its transaction goes on
 )
 """Every point there is; a name that is not here would never fire, so it is refused."""
 

@@ -1,110 +1,76 @@
 """A second, independent count of transcripts, for checking what the store holds.
 
 It reads plain dictionaries with rules of its own and shares no code with the parser, so that a mistake there cannot
-hide here. Of each id only a 16-byte hash is kept, of each request a few integers: 1 GB of transcripts needs some tens
-of megabytes.
+hide here. What it counts lies in a `Tally`, under the same 16-byte keys as in the store.
 
 Rules: a request is the message id where the record carries a request id, else session and message id; its counters
 are the field-wise maximum over all lines; `<synthetic>` is no request. Tool calls and results count by their distinct
-ids in assistant and user records; those seen only inside agent_progress stand apart as relayed.
+ids in assistant and user records; those seen only inside agent_progress stand apart as relayed. Of several lines that
+speak of one thing the owner is the smallest of (0 main chain / 1 sub-agent / 2 inside agent_progress; time; session);
+its session and model are the thing's. A line without a session or a time has those of the line before it.
 """
 
 from __future__ import annotations
 
-import json
-import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from hashlib import blake2b
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
-import orjson
+from ccagent.recount_lines import MAX_LINE, Json, Lines, complete_lines, pieces_of, transcript_files
+from ccagent.tally import COUNTERS, KIND, NAME, NEVER, NO_TEXT, SEEN, Entry, Kind, Seen, Tally
 
-Json = dict[str, object]
-
-COUNTERS: Final = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
+TOKENS: Final = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
 LIFETIMES: Final = ("ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens")
-SUMS: Final = (*COUNTERS, "w5m", "w1h")
+SUMS: Final = (*TOKENS, "w5m", "w1h")
 """Names of a request's six counters, in the order in which they are kept."""
 
-MAX_LINE: Final = 32 * 1024 * 1024
-"""Longer lines are read past and count as bad; the follower's default, too."""
+COUNT_LIMIT: Final = 1 << 53
+"""A larger count is no count: not every reader of JSON keeps it exact."""
 
-SKIPPED_NAME: Final = "journal.jsonl"
-SKIPPED_FOLDER: Final = "tool-results"
+PREFIXES: Final = {Kind.SESSION: "session:", Kind.REQUEST: "llm:", Kind.CALL: "tool:", Kind.COMPACTION: "compaction:"}
+"""The key of a thing is the BLAKE2b-16 of its prefix and its id, as the store documents it."""
+
 SYNTHETIC: Final = "<synthetic>"
 NO_TYPE: Final = "unknown"
-BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+NAME_LENGTH: Final = 256
+"""Characters of a tool's name that are kept."""
+
+SURROGATES: Final = re.compile("[\ud800-\udfff]")
+AGENT_FILE: Final = re.compile(r"agent-.+\.jsonl", re.DOTALL)
+ANSWER_ONLY: Final = 4
+"""Added to the rank of a line that holds a call's result: it owns the call only while the call is not seen."""
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+LATEST_MS: Final = 253_402_300_799_999
+"""The end of the year 9999; a later time is none."""
 
 ADVISOR: Final = "advisor_message"
 """A step of a response that is billed beside it, to a model of its own: a request in its own right."""
 
 
-def transcript_files(root: Path) -> Iterator[Path]:
-    """The transcripts below `root`, sorted; folders and files that are symbolic links are left out."""
-    for folder, folders, names in os.walk(root):
-        folders[:] = sorted(name for name in folders if name != SKIPPED_FOLDER)
-        for name in sorted(names):
-            path = Path(folder, name)
-            if name.endswith(".jsonl") and name != SKIPPED_NAME and path.is_file() and not path.is_symlink():
-                yield path
+@dataclass(slots=True, kw_only=True)
+class Reading:
+    """How far one file has been counted, and what its next lines need of those before. Sizes in bytes."""
 
+    agent: bool = False
+    """The file of a sub-agent."""
+    offset: int = 0
+    lines: int = 0
+    bad_lines: int = 0
+    session: str | None = None
+    at: int = NEVER
+    keys: set[bytes] | None = None
+    """The things that its lines speak of; None where nobody wants to know."""
 
-def complete_lines(file: BinaryIO, limit: int | None = None, max_line: int = MAX_LINE) -> Iterator[bytes | None]:
-    """The lines of `file` that end with a newline and lie before byte `limit`, each with its newline.
-
-    A line of more than `max_line` bytes (its newline not among them) is read past and given as None. Lines are split
-    at `\\n` alone; bytes behind the last newline are left out.
-    """
-    left = limit
-    too_long = False
-    while True:
-        raw = file.readline(max_line + 1 if left is None else min(max_line + 1, left))
-        if left is not None:
-            left -= len(raw)
-        if raw.endswith(b"\n"):
-            yield None if too_long else raw
-            too_long = False
-        elif len(raw) > max_line:
-            too_long = True
-        else:
-            return
-
-
-def objects_of(raw: bytes) -> tuple[list[Json], bool]:
-    """The whole objects on a line, and whether the line is bad.
-
-    A line is bad unless it holds, NULs left aside, one JSON object and nothing else. Of a bad one every whole object
-    from its start is taken, up to the first place that does not decode; nothing behind that place is searched for.
-    """
-    try:
-        value = orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        return _recovered(raw)
-    return ([value], False) if isinstance(value, dict) else ([], True)
-
-
-def _recovered(raw: bytes) -> tuple[list[Json], bool]:
-    words = raw.removeprefix(BYTE_ORDER_MARK).replace(b"\0", b"").decode("utf-8", "replace")
-    decoder = json.JSONDecoder()
-    found: list[Json] = []
-    position, end = 0, len(words)
-    while True:
-        while position < end and words[position] in " \t\r\n":
-            position += 1
-        if position == end:
-            break
-        try:
-            value, position = decoder.raw_decode(words, position)
-        except (ValueError, RecursionError):
-            return found, True
-        if not isinstance(value, dict):
-            return found, True
-        found.append(value)
-    # The fast decoder refuses lone surrogates and a few spoilt bytes; the object is whole, so the line is not bad.
-    return found, len(found) != 1
+    @classmethod
+    def of(cls, path: Path, *, with_keys: bool = False) -> Reading:
+        """The beginning of the file at `path`; only its name is looked at."""
+        return cls(agent=AGENT_FILE.fullmatch(path.name) is not None, keys=set() if with_keys else None)
 
 
 @dataclass(slots=True)
@@ -115,36 +81,43 @@ class Recount:
     lines: int = 0
     bad_lines: int = 0
     blank_lines: int = 0
+    broken: int = 0
+    """Pieces of lines that do not decode."""
     bytes_read: int = 0
     record_types: Counter[str] = field(default_factory=Counter)
-    _requests: dict[bytes, tuple[str, list[int]]] = field(default_factory=dict)
-    _calls: dict[bytes, str] = field(default_factory=dict)
-    _relayed: dict[bytes, str] = field(default_factory=dict)
-    _results: set[bytes] = field(default_factory=set)
-    _errors: set[bytes] = field(default_factory=set)
-    _sessions: set[bytes] = field(default_factory=set)
+    tally: Tally = field(default_factory=Tally)
     _cwds: set[bytes] = field(default_factory=set)
-    _compactions: set[bytes] = field(default_factory=set)
     _pull_requests: set[bytes] = field(default_factory=set)
-    _names: dict[str, str] = field(default_factory=dict)
+    _here: Reading = field(default_factory=Reading)
+    _raw: bytes = b""
 
     def add_file(self, path: Path, limit: int | None = None, max_line: int = MAX_LINE) -> int:
         """Count the complete lines of one file that lie before byte `limit`; returns their number, blank ones included.
 
         Raises OSError when the file cannot be read; what was counted up to then stays counted.
         """
-        number = 0
+        reading = Reading.of(path)
         with path.open("rb") as file:
-            self.files += 1
-            for raw in complete_lines(file, limit, max_line):
-                number += 1
-                if raw is None:
-                    self.lines += 1
-                    self.bad_lines += 1
-                else:
-                    self.bytes_read += len(raw)
-                    self.add_line(raw)
-        return number
+            self.read(reading, file, limit, max_line)
+        return reading.lines
+
+    def read(self, reading: Reading, file: Lines, limit: int | None = None, max_line: int = MAX_LINE) -> None:
+        """Count the complete lines of `file`, which stands at `reading.offset`, up to byte `limit` of it."""
+        self._here = reading
+        self.files += reading.offset == 0
+        room = None if limit is None else limit - reading.offset
+        for raw in complete_lines(file, room, max_line):
+            reading.lines += 1
+            if raw is None:
+                self.lines += 1
+                self.bad_lines += 1
+                self.broken += 1
+                reading.bad_lines += 1
+            else:
+                self.bytes_read += len(raw)
+                self.add_line(raw)
+        if limit is not None:
+            reading.offset = limit
 
     def add_line(self, raw: bytes) -> None:
         """Count one line."""
@@ -152,105 +125,169 @@ class Recount:
             self.blank_lines += 1
             return
         self.lines += 1
-        found, bad = objects_of(raw)
+        found, bad, broken = pieces_of(raw)
         self.bad_lines += bad
+        self.broken += broken
+        self._here.bad_lines += bad
+        self._raw = raw
         for record in found:
             self.add_record(record)
 
     def add_record(self, record: Json) -> None:
         """Count one whole object."""
         kind = record.get("type")
-        kind = self._name(kind) if isinstance(kind, str) else NO_TYPE
+        kind = kind if isinstance(kind, str) else NO_TYPE
         self.record_types[kind] += 1
-        _add_text(self._sessions, record.get("sessionId"))
+        here = self._here
+        session = record.get("sessionId")
+        if isinstance(session, str):
+            here.session = _sound(session)
+        own = moment(record.get("timestamp"))
+        if own is not None:
+            here.at = own
+        if isinstance(session, str):
+            self._note(Kind.SESSION, _sound(session), (0, 0, NO_TEXT, NO_TEXT), here.at)
         _add_text(self._cwds, record.get("cwd"))
+        rank = 1 if here.agent or record.get("isSidechain") is True else 0
         match kind:
             case "assistant":
-                self._message(record, record.get("sessionId"), self._calls)
+                if record.get("isApiErrorMessage") is not True:
+                    self._message(record, rank, here.at, Seen.CALLED)
             case "user":
-                self._tool_results(record)
+                self._results(record, rank, here.at, Seen.CALLED)
             case "progress":
                 self._progress(record)
             case "system" if record.get("subtype") == "compact_boundary":
-                _add_text(self._compactions, record.get("uuid"))
+                self._compaction(record, rank)
             case "pr-link":
                 _add_text(self._pull_requests, record.get("prUrl"))
 
     def _progress(self, record: Json) -> None:
         data = record.get("data")
-        if isinstance(data, dict) and data.get("type") == "agent_progress":
-            relayed = data.get("message")
-            if isinstance(relayed, dict) and relayed.get("type") == "assistant":
-                self._message(relayed, record.get("sessionId"), self._relayed)
+        if not isinstance(data, dict) or data.get("type") != "agent_progress":
+            return
+        relayed = data.get("message")
+        if isinstance(relayed, dict):
+            own = moment(relayed.get("timestamp"))
+            at = self._here.at if own is None else own
+            if relayed.get("type") == "assistant":
+                self._message(relayed, 2, at, Seen.RELAYED)
+            elif relayed.get("type") == "user":
+                self._results(relayed, 2, at, Seen.RELAYED)
 
-    def _message(self, record: Json, session: object, calls: dict[bytes, str]) -> None:
+    def _compaction(self, record: Json, rank: int) -> None:
+        here = self._here
+        identity = record.get("uuid")
+        if not isinstance(identity, str) or not identity:
+            identity = _of_content("compact_boundary", here.session or "", self._raw.removesuffix(b"\n"))
+        owner = rank, here.at, self.tally.texts.number(here.session), NO_TEXT
+        self._note(Kind.COMPACTION, _sound(identity), owner, here.at)
+
+    def _message(self, record: Json, rank: int, at: int, seen: Seen) -> None:
         message = record.get("message")
         if not isinstance(message, dict):
             return
+        self._calls(message, rank, at, seen)
+        message_id, usage, model = message.get("id"), message.get("usage"), message.get("model")
+        if not isinstance(message_id, str) or not isinstance(usage, dict) or model == SYNTHETIC:
+            return
+        asked = record.get("requestId")
+        identity = message_id if isinstance(asked, str) and asked else f"{self._here.session or ''}/{message_id}"
+        identity = _sound(identity)
+        self._request(identity, model, usage, rank, at)
+        steps = usage.get("iterations")
+        whole = [step for step in steps if isinstance(step, dict)] if isinstance(steps, list) else []
+        for number, step in enumerate(whole):
+            if step.get("type") == ADVISOR:
+                self._request(f"{identity}:iter:{number}", step.get("model"), step, rank, at)
+
+    def _calls(self, message: Json, rank: int, at: int, seen: Seen) -> None:
+        texts = self.tally.texts
         for block in _blocks(message, "tool_use"):
             tool, name = block.get("id"), block.get("name")
-            if isinstance(tool, str) and tool:
-                calls.setdefault(_key(tool), self._name(name) if isinstance(name, str) else NO_TYPE)
-        message_id, usage, model = message.get("id"), message.get("usage"), message.get("model")
-        if not isinstance(message_id, str) or not message_id or not isinstance(usage, dict) or model == SYNTHETIC:
-            return
-        identity = message_id if record.get("requestId") else f"{session}\0{message_id}"
-        self._request(identity, model, usage)
-        steps = usage.get("iterations")
-        for number, step in enumerate(steps if isinstance(steps, list) else ()):
-            if isinstance(step, dict) and step.get("type") == ADVISOR:
-                self._request(f"{identity}:iter:{number}", step.get("model"), step)
+            if isinstance(tool, str):
+                name = _sound(name)[:NAME_LENGTH] if isinstance(name, str) and name else NO_TYPE
+                owner = rank, at, texts.number(self._here.session), texts.number(name)
+                self._note(Kind.CALL, _sound(tool), owner, at, seen)
 
-    def _request(self, identity: str, model: object, usage: Json) -> None:
-        key, counters = _key(identity), _counters(usage)
-        known = self._requests.get(key)
-        if known is None:
-            self._requests[key] = (self._name(model) if isinstance(model, str) else NO_TYPE, counters)
-        else:
-            for place, amount in enumerate(counters):
-                if amount > known[1][place]:
-                    known[1][place] = amount
+    def _request(self, identity: str, model: object, usage: Json, rank: int, at: int) -> None:
+        texts = self.tally.texts
+        name = _sound(model) if isinstance(model, str) and model else NO_TYPE
+        owner = rank, at, texts.number(self._here.session), texts.number(name)
+        self._note(Kind.REQUEST, identity, owner, at, 0, _counters(usage))
 
-    def _tool_results(self, record: Json) -> None:
+    def _results(self, record: Json, rank: int, at: int, seen: Seen) -> None:
         message = record.get("message")
         if not isinstance(message, dict):
             return
+        self._calls(message, rank, at, seen)
         for block in _blocks(message, "tool_result"):
             tool = block.get("tool_use_id")
-            if isinstance(tool, str) and tool:
-                key = _key(tool)
-                self._results.add(key)
-                if block.get("is_error") is True:
-                    self._errors.add(key)
+            if isinstance(tool, str):
+                direct = seen is Seen.CALLED
+                flags = Seen.ANSWERED if direct else Seen.ANSWER_RELAYED
+                if direct and block.get("is_error") is True:
+                    flags |= Seen.FAILED
+                owner = rank + ANSWER_ONLY, at, self.tally.texts.number(self._here.session), NO_TEXT
+                self._note(Kind.CALL, _sound(tool), owner, NEVER, flags)
 
-    def _name(self, name: str) -> str:
-        return self._names.setdefault(name, name)
+    def _note(
+        self,
+        kind: Kind,
+        identity: str,
+        owner: tuple[int, int, int, int],
+        first: int,
+        seen: int = 0,
+        counters: tuple[int, ...] = (0, 0, 0, 0, 0, 0),
+    ) -> None:
+        key = blake2b((PREFIXES[kind] + identity).encode(), digest_size=16).digest()
+        if self._here.keys is not None:
+            self._here.keys.add(key)
+        self.tally.add(key, [int(kind), int(seen), *owner, first, *counters])
 
     def totals(self) -> Json:
         """What was counted, JSON-able: tokens by kind and model, calls by tool, records by type, and the counts."""
         by_model: dict[str, dict[str, int]] = {}
-        for model, counters in self._requests.values():
-            _accumulate(by_model.setdefault(model, dict.fromkeys((*SUMS, "requests"), 0)), counters)
-        tokens = {name: sum(row[name] for row in by_model.values()) for name in (*SUMS, "requests")}
-        by_tool = Counter(self._calls.values())
+        by_tool: Counter[str] = Counter()
+        counts: Counter[str] = Counter()
+        for _, entry in self.tally.sorted():
+            name = self.tally.texts.text(entry[NAME]) or NO_TYPE
+            match entry[KIND]:
+                case Kind.REQUEST:
+                    _accumulate(by_model.setdefault(name, dict.fromkeys((*SUMS, "requests"), 0)), entry)
+                case Kind.CALL:
+                    counts.update(amounts_of_call(entry[SEEN]))
+                    if entry[SEEN] & Seen.CALLED:
+                        by_tool[name] += 1
+                case kind:
+                    counts[PREFIXES[Kind(kind)]] += 1
         return {
             "files": self.files,
             "lines": self.lines,
             "bad_lines": self.bad_lines,
-            "sessions": len(self._sessions),
+            "sessions": counts[PREFIXES[Kind.SESSION]],
             "cwds": len(self._cwds),
-            "requests": len(self._requests),
-            "tokens": tokens,
+            "requests": sum(row["requests"] for row in by_model.values()),
+            "tokens": {name: sum(row[name] for row in by_model.values()) for name in (*SUMS, "requests")},
             "by_model": {model: by_model[model] for model in sorted(by_model)},
-            "tool_calls": len(self._calls),
-            "tool_calls_relayed": len(self._relayed.keys() - self._calls.keys()),
-            "tool_results": len(self._results),
-            "tool_errors": len(self._errors),
+            **{name: counts[name] for name in ("tool_calls", "tool_calls_relayed", "tool_results", "tool_errors")},
             "by_tool": {name: by_tool[name] for name in sorted(by_tool)},
             "pull_requests": len(self._pull_requests),
-            "compactions": len(self._compactions),
+            "compactions": counts[PREFIXES[Kind.COMPACTION]],
             "record_types": {kind: self.record_types[kind] for kind in sorted(self.record_types)},
         }
+
+
+def amounts_of_call(seen: int) -> Iterator[str]:
+    """The counts in which a tool call stands that was seen so."""
+    if seen & Seen.CALLED:
+        yield "tool_calls"
+    elif seen & Seen.RELAYED:
+        yield "tool_calls_relayed"
+    if seen & Seen.ANSWERED:
+        yield "tool_results"
+    if seen & Seen.FAILED:
+        yield "tool_errors"
 
 
 def recount(root: Path, max_line: int = MAX_LINE) -> Json:
@@ -264,13 +301,34 @@ def recount(root: Path, max_line: int = MAX_LINE) -> Json:
     return count.totals()
 
 
-def _key(words: str) -> bytes:
-    return blake2b(words.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+def moment(text: object) -> int | None:
+    """ms since the epoch of an ISO 8601 time, UTC where it names no zone; None where it is none."""
+    if not isinstance(text, str):
+        return None
+    try:
+        parsed = datetime.fromisoformat(text)
+        since = (parsed if parsed.tzinfo is not None else parsed.replace(tzinfo=UTC)) - EPOCH
+    except (ValueError, OverflowError):
+        return None
+    ms = (since.days * 86_400 + since.seconds) * 1_000 + round(since.microseconds / 1_000)
+    return ms if 0 <= ms <= LATEST_MS else None
+
+
+def _of_content(kind: str, session: str, line: bytes) -> str:
+    """The id of a record without one: its kind, its session and its bytes, each behind its length (8 bytes)."""
+    parts = (kind.encode(), session.encode(), line)
+    framed = b"".join(len(part).to_bytes(8, "big") + part for part in parts)
+    return "sha:" + blake2b(framed, digest_size=16).hexdigest()
+
+
+def _sound(text: str) -> str:
+    """The text with half surrogate pairs replaced, which no database holds."""
+    return text if text.isascii() else SURROGATES.sub("\ufffd", text)
 
 
 def _add_text(known: set[bytes], value: object) -> None:
     if isinstance(value, str) and value:
-        known.add(_key(value))
+        known.add(blake2b(_sound(value).encode(), digest_size=16).digest())
 
 
 def _blocks(message: Json, kind: str) -> Iterable[Json]:
@@ -281,17 +339,16 @@ def _blocks(message: Json, kind: str) -> Iterable[Json]:
 
 
 def _count(value: object) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= COUNT_LIMIT else 0
 
 
-def _counters(usage: Json) -> list[int]:
-    counters = [_count(usage.get(name)) for name in COUNTERS]
+def _counters(usage: Json) -> tuple[int, ...]:
     lifetimes = usage.get("cache_creation")
     split = lifetimes if isinstance(lifetimes, dict) else {}
-    return counters + [_count(split.get(name)) for name in LIFETIMES]
+    return (*(_count(usage.get(name)) for name in TOKENS), *(_count(split.get(name)) for name in LIFETIMES))
 
 
-def _accumulate(row: dict[str, int], counters: list[int]) -> None:
-    for name, amount in zip(SUMS, counters, strict=True):
-        row[name] += amount
+def _accumulate(row: dict[str, int], entry: Entry) -> None:
+    for place, name in enumerate(SUMS, COUNTERS):
+        row[name] += entry[place]
     row["requests"] += 1

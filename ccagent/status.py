@@ -11,23 +11,24 @@ from ccagent.config import Config
 from ccagent.errors import CcagentError
 from ccagent.service.live import read_status
 from ccagent.store.instance import holder
-from ccagent.store.location import sqlite_path
+from ccagent.store.location import Database, parse_database
+from ccagent.store.size import stored_bytes
 
 SCHEMA_VERSION: Final = 1
 
 
 def collect(config: Config, env: Mapping[str, str]) -> dict[str, Any]:
     """The status document. It needs no daemon; what only a daemon knows is absent without one."""
-    database = sqlite_path(config.database)
-    pid = holder(Path(database))
-    live = read_status(database) if pid is not None else None
+    database = parse_database(config.database, config.paths.state_dir)
+    pid = holder(database.sidecar)
+    live = read_status(database.sidecar) if pid is not None else None
     problems = [*(live or {}).get("problems", {}).values(), *(live or {}).get("notices", ())]
     document: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "running": pid is not None, "pid": pid or None}
-    document["database"] = {"path": database, "bytes": _size(database)}
+    document["database"] = {"path": database.display, "bytes": None}
     if live is not None:
         document |= _live(live)
     try:
-        document |= _stored(database)
+        _add_stored(document, database)
     except CcagentError as error:
         problems.append(str(error))
     document["export"] = _export(config, env, live, problems)
@@ -52,16 +53,17 @@ def _live(live: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _stored(database: str) -> dict[str, Any]:
+def _add_stored(document: dict[str, Any], database: Database) -> None:
     from ccagent.store.open import open_reader
     from ccagent.store.queries import stored_zone, today
 
-    if not Path(database).exists():
-        return {}
+    if database.kind == "sqlite" and not Path(database.target).exists():
+        return
     with open_reader(database) as reader:
         zone = stored_zone(reader)
         row = today(reader, zone, _now_ms())
-    return {
+        document["database"]["bytes"] = stored_bytes(reader, database)
+    document |= {
         "zone": zone.key,
         "today": {
             "requests": row.requests, "tokens": sum(row.tokens.values()), "cost_microusd": row.cost_microusd,
@@ -91,13 +93,6 @@ def _export(
         **{key.rpartition("/")[2]: {"state": one.get("state"), "backlog": one.get("backlog")}
            for key, one in states.items()},
     }  # fmt: skip
-
-
-def _size(path: str) -> int | None:
-    try:
-        return Path(path).stat().st_size
-    except OSError:
-        return None
 
 
 def _now_ms() -> int:

@@ -1,4 +1,4 @@
-"""What every test shares: an environment of its own, and the corpus where there is one."""
+"""What every test shares: an environment of its own, a Postgres server, and the corpus where there is one."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 from hypothesis import settings
+
+from tests.pg import Server, unavailable
 
 CORPUS_VARIABLE = "CCAGENT_TEST_CORPUS"
 NO_SKIPS_VARIABLE = "CCAGENT_NO_SKIPS"
@@ -48,6 +50,31 @@ def corpus() -> Path:
     if not folder:
         pytest.skip(f"{CORPUS_VARIABLE} names no corpus of real transcripts")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def pg_server() -> Iterator[Server]:
+    """A running Postgres server that all tests share: make databases and roles in it, but do not stop it."""
+    if reason := unavailable():
+        pytest.skip(reason)
+    with Server() as server:
+        yield server
+
+
+@pytest.fixture
+def pg_database(pg_server: Server) -> Iterator[str]:
+    """URL of a new, empty database."""
+    with pg_server.database() as url:
+        yield url
+
+
+@pytest.fixture
+def own_pg_server() -> Iterator[Server]:
+    """A running Postgres server of the test's own, which it may stop, restart and fill."""
+    if reason := unavailable():
+        pytest.skip(reason)
+    with Server() as server:
+        yield server
 
 
 @pytest.hookimpl(wrapper=True)

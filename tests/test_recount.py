@@ -11,7 +11,8 @@ from types import ModuleType
 import orjson
 import pytest
 
-from ccagent.recount import Recount, complete_lines, objects_of, recount, transcript_files
+from ccagent.recount import Recount, recount
+from ccagent.recount_lines import complete_lines, objects_of, transcript_files
 from tests.transcripts import (
     Session,
     Tree,

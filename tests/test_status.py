@@ -14,6 +14,7 @@ from ccagent.clock import FakeClock
 from ccagent.config import load
 from ccagent.service.live import Live, StatusFile
 from ccagent.store.instance import InstanceLock
+from ccagent.store.location import parse_database
 from ccagent.store.sqlite import SqliteStore
 
 NOW = 1_790_000_000_000
@@ -36,7 +37,7 @@ def collect(database: str, env: Mapping[str, str] | None = None, **flags: object
 
 def alive(database: str, **values: Any) -> dict[str, Any]:
     """The status while this process holds the database and has written these live values."""
-    with InstanceLock(database):
+    with InstanceLock(parse_database(database)):
         file = StatusFile(database)
         file.write(Live(**values))
         return collect(database)

@@ -58,7 +58,7 @@ def test_real_transcripts_in_the_store_equal_their_recount(corpus: Path, tmp_pat
 @pytest.mark.parametrize(
     "damage",
     [
-        "DELETE FROM fact WHERE id = (SELECT min(id) FROM fact WHERE token_output > 0)",
+        "DELETE FROM fact WHERE key = (SELECT min(key) FROM fact WHERE token_output > 0)",
         "UPDATE fact SET token_output = token_output * 2 WHERE token_output > 0",
         "UPDATE total SET value = value + 1 WHERE metric = 'tokens'",
         "UPDATE total SET value = value + 1 WHERE metric = 'ingest.records'",

@@ -15,6 +15,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from ccagent.store import filesystem
+
 if TYPE_CHECKING:
     from ccagent.export.otlp.attributes import AttributeValue
 
@@ -36,11 +38,6 @@ VALUE_LIMIT: Final = 2_048
 
 REFUSED_KEYS: Final = ("endpoint", "headers", "otlp")
 """Where telemetry goes is the owner's own choice; a file in a cloned repository must not redirect it."""
-
-NETWORK_FILESYSTEMS: Final = frozenset({
-    "9p", "afs", "ceph", "cifs", "davfs", "fuse.rclone", "fuse.sshfs", "glusterfs", "ncpfs", "nfs", "nfs4", "smb3",
-    "smbfs", "virtiofs",
-})  # fmt: skip
 
 SPAN_ATTRIBUTES: Final = frozenset({
     "ccagent.agent.depth", "ccagent.background", "ccagent.client.entrypoint", "ccagent.client.version",
@@ -92,12 +89,12 @@ class TierResolver:
         personal_tier: int | None,
         now_ms: Callable[[], int],
         *,
-        network_mounts: Callable[[], tuple[str, ...]] | None = None,
+        network_mounts: Callable[[], tuple[str, ...]] = filesystem.network_mounts,
     ) -> None:
         self.notices: list[str] = []
         self._personal = personal_tier
         self._now_ms = now_ms
-        self._network_mounts = network_mounts or _network_mounts
+        self._network_mounts = network_mounts
         self._mounts: tuple[str, ...] = ()
         self._mounts_until = 0
         self._cache: dict[str, tuple[int, int]] = {}
@@ -194,18 +191,3 @@ def _why(error: OSError | ValueError) -> str:
     if isinstance(error, UnicodeDecodeError):
         return "not UTF-8"
     return str(error.strerror if isinstance(error, OSError) else error)
-
-
-def _network_mounts() -> tuple[str, ...]:
-    """Mount points of network filesystems, where the system lists them (Linux)."""
-    try:
-        lines = Path("/proc/self/mountinfo").read_bytes().splitlines()
-    except OSError:
-        return ()
-    found = []
-    for line in lines:
-        before, separator, after = line.partition(b" - ")
-        fields = before.split()
-        if separator and len(fields) > 4 and after.split()[0].decode("ascii", "replace") in NETWORK_FILESYSTEMS:
-            found.append(os.fsdecode(fields[4].decode("unicode_escape").encode("latin-1")))
-    return tuple(found)

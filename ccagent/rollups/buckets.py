@@ -34,7 +34,7 @@ IDLE_CUTOFF_MS: Final = 5 * 60 * SECOND_MS
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST_MS: Final = -62_135_596_800_000 + 400 * DAY_MS
-_LAST_MS: Final = 253_402_300_800_000 - 400 * DAY_MS
+CALENDAR_END: Final = 253_402_300_800_000 - 400 * DAY_MS
 """Instants nearer to the ends of the calendar (years 1 and 9999) than this have no neighbours to compare with."""
 
 
@@ -75,7 +75,7 @@ def _utc(instant: int) -> datetime:
 
 
 def _clamp(instant: int) -> int:
-    return min(max(instant, _FIRST_MS), _LAST_MS)
+    return min(max(instant, _FIRST_MS), CALENDAR_END)
 
 
 def _offset_ms(zone: ZoneInfo, instant: int) -> int:

@@ -64,7 +64,9 @@ VALUE_COLUMNS: Final[dict[str, str]] = {
     "token_cache_write_1h": "tokens written to the cache for an hour",
     "cost": "micro-dollars of priced requests",
     "unpriced": "requests without a price",
-    "nonfinal": "requests whose usage is not final",
+    "placeholder": "requests whose usage is a placeholder",
+    "partial": "requests whose usage is partial",
+    "estimated": "requests whose usage is estimated",
     "added": "lines added",
     "removed": "lines removed",
 }
@@ -176,8 +178,8 @@ METRICS: Final[tuple[RollupMetric, ...]] = (
     ),
     _counter("unpriced_requests", "Unpriced requests", EventType.LLM_REQUEST, "r.unpriced", "requests without a price"),
     _counter(
-        "nonfinal_requests", "Requests not final", EventType.LLM_REQUEST, "r.nonfinal",
-        "requests whose usage is not final",
+        "nonfinal_requests", "Requests not final", EventType.LLM_REQUEST,
+        "(r.placeholder + r.partial + r.estimated)", "requests whose usage is not final",
     ),
 )  # fmt: skip
 

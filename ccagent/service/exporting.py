@@ -14,7 +14,8 @@ from ccagent.metrics import names as metric
 from ccagent.metrics.booked import Booking
 from ccagent.metrics.snapshot import Snapshot
 from ccagent.service.live import Live
-from ccagent.store.sqlite import SqliteStore
+from ccagent.store.ingest import Ingest
+from ccagent.store.writer import Writer
 
 if TYPE_CHECKING:
     from ccagent.export.otlp.circuit import Circuit, State
@@ -82,17 +83,20 @@ class Observed:
             exports[key] = {**exports.get(key, {}), **values}
             self._live.exports = exports
 
-    def book(self, store: SqliteStore) -> None:
+    def book(self, store: Writer) -> None:
         """Book what was counted; kept for the next time when the store refuses."""
         with self._lock:
             if not self._booking:
                 return
             pending, self._booking = self._booking, Booking()
+
+        def work(state: Ingest) -> None:
+            for (name, labels, leaves), amount in pending.amounts.items():
+                state.booking.count(name, labels, amount, leaves)
+            state.booking.merge(pending.observations)
+
         try:
-            with store.transaction() as state:
-                for (name, labels, leaves), amount in pending.amounts.items():
-                    state.booking.count(name, labels, amount, leaves)
-                state.booking.merge(pending.observations)
+            store.run(work)
         except StoreError:
             with self._lock:
                 for (name, labels, leaves), amount in pending.amounts.items():
@@ -106,7 +110,7 @@ class Exporting:
     def __init__(
         self,
         settings: OtlpSettings,
-        store: SqliteStore,
+        store: Writer,
         reader: Reader,
         live: Live,
         clock: Clock,
@@ -130,7 +134,7 @@ class Exporting:
         self._senders: list[Sender] = []
         self._log = get_logger()
         self._resource = resource_attributes(
-            version=version, instance_id=store.meta("instance_id") or "", service_name=settings.service_name,
+            version=version, instance_id=store.instance_id, service_name=settings.service_name,
             extra=settings.resource_attributes,
         )  # fmt: skip
         self._tiers = TierResolver(settings.personal_tier, clock.now_ms)
@@ -163,7 +167,7 @@ class Exporting:
                 version=self._version, observe=self.observed, interval_ms=round(self._settings.interval_seconds * 1_000),
             )  # fmt: skip
         return Outbox(
-            DESTINATION, sender, host=self._store.meta("host_id") or "", resource=self._resource,
+            DESTINATION, sender, host=self._store.host, resource=self._resource,
             version=self._version, reader=self._reader, write=self._store.write, tier=self._tiers.tier,
             observe=self.observed,
         )  # fmt: skip

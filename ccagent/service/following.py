@@ -15,7 +15,7 @@ from ccagent.intake import STEP_BYTES, Intake, file_states
 from ccagent.logs import get_logger
 from ccagent.metrics import names as metric
 from ccagent.service.live import Live
-from ccagent.store.sqlite import SqliteStore
+from ccagent.store.writer import Writer
 
 POLL_SECONDS: Final = 1.0
 """Between two looks at hinted and hot files: what no event announces is seen after so long."""
@@ -38,7 +38,7 @@ class Following:
 
     def __init__(
         self,
-        store: SqliteStore,
+        store: Writer,
         roots: Sequence[Path],
         live: Live,
         clock: Clock,

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, Final
 
+from ccagent.errors import StoreError
 from ccagent.metrics import names as metric
 from ccagent.metrics.snapshot import Gauges, History, Snapshot, snapshot
 from ccagent.service.live import Live
 from ccagent.store import totals
-from ccagent.store.live_queries import cache_hit_ratios, read_meta
-from ccagent.store.open import Connection
+from ccagent.store.connection import Connection
+from ccagent.store.hosts import read_host
+from ccagent.store.live_queries import cache_hit_ratios
+from ccagent.store.location import Database
 from ccagent.store.queries import sessions_active
+from ccagent.store.size import file_size, stored_bytes
 
 LIVE_MS: Final = 30 * 60 * 1_000
 DAY_MS: Final = 24 * 3_600 * 1_000
@@ -21,30 +24,30 @@ EXPORT_STATES: Final = ("disabled", "active", "degraded", "circuit_open", "half_
 def make_snapshot(
     conn: Connection,
     live: Live,
-    database: str,
+    database: Database,
+    host_id: str,
     now_ms: int,
     *,
     project_label: bool,
     exportable_only: bool = False,
 ) -> Snapshot:
     """All metrics of this moment. It reads totals and gauges, never the facts."""
-    stored = totals.read(conn)
-    meta = read_meta(conn)
-    history = History(
-        store_ms=int(meta.get("created_at", 0)), ledger_ms=_number(meta.get("ledger_start")),
-        caught_up_ms=_number(meta.get("catch_up_done")),
-    )  # fmt: skip
+    host = read_host(conn, host_id)
+    if host is None:
+        raise StoreError(f"this host is no longer entered in {database.display}; start ccagent again")
+    stored = totals.read(conn, host.id)
+    history = History(store_ms=host.created_at, ledger_ms=host.ledger_start, caught_up_ms=host.catch_up_done)
     gauges = {} if exportable_only else local_gauges(conn, live, database, now_ms, history)
     return snapshot(stored, gauges, history, project_label=project_label, exportable_only=exportable_only)
 
 
-def local_gauges(conn: Connection, live: Live, database: str, now_ms: int, history: History) -> Gauges:
+def local_gauges(conn: Connection, live: Live, database: Database, now_ms: int, history: History) -> Gauges:
     """Gauges of the loopback page. They say nothing of a tier, so none of them is exported."""
     found: dict[tuple[str, tuple[str, ...]], int | float] = {
         (metric.INGEST_LAG, ()): max(0.0, (now_ms - live.oldest_unread_ms) / 1_000) if live.oldest_unread_ms else 0.0,
         (metric.INGEST_PENDING, ()): live.pending_bytes,
-        (metric.STORE_SIZE, ()): _size(database),
-        (metric.STORE_WAL, ()): _size(database + "-wal"),
+        (metric.STORE_SIZE, ()): stored_bytes(conn, database),
+        (metric.STORE_WAL, ()): file_size(database.target + "-wal") if database.kind == "sqlite" else 0,
         (metric.BUILD_INFO, ()): 1,
         (metric.CONFIG_LAST_RELOAD_SUCCESS, ()): int(live.reload_ok),
     }
@@ -70,12 +73,3 @@ def _any(value: Any) -> int:
     return value if isinstance(value, int) else 0
 
 
-def _number(text: str | None) -> int | None:
-    return None if text is None else int(text)
-
-
-def _size(path: str) -> int:
-    try:
-        return Path(path).stat().st_size
-    except OSError:
-        return 0

@@ -13,7 +13,8 @@ from ccagent.logs import get_logger
 from ccagent.metrics import names as metric
 from ccagent.service.live import Live, StatusFile
 from ccagent.store import rollups
-from ccagent.store.sqlite import SqliteStore
+from ccagent.store.ingest import Ingest
+from ccagent.store.writer import Writer
 
 TICK_SECONDS: Final = 1.0
 ROLLUP_SECONDS: Final = 5.0
@@ -30,7 +31,7 @@ SLICE: Final = 24
 class Scheduling:
     """Driven by `tick(now)`; nothing in it learns the time in any other way."""
 
-    def __init__(self, store: SqliteStore, zone: ZoneInfo, live: Live, clock: Clock, status: StatusFile | None) -> None:
+    def __init__(self, store: Writer, zone: ZoneInfo, live: Live, clock: Clock, status: StatusFile | None) -> None:
         self._store = store
         self._zone = zone
         self._live = live
@@ -64,7 +65,7 @@ class Scheduling:
             self._next_check = now + REPLACED_SECONDS
             if self._store.replaced():
                 raise StoreError(
-                    f"the database {self._store.path} was removed or replaced while open; what is written now would be"
+                    f"the database {self._store.database.display} was removed or replaced while open; what is written now would be"
                     " lost, so ccagent ends and is to be started again"
                 )
         if now >= self._next_optimize:
@@ -73,16 +74,22 @@ class Scheduling:
         if self._status is not None:
             self._status.write(self._live)
 
+    def _slice(self, state: Ingest) -> int:
+        started = time.perf_counter()
+        done = rollups.refresh(state.conn, self._zone, limit=SLICE)
+        if done:
+            state.wrote = True
+            state.booking.observe(metric.ROLLUP_DURATION, ("hourly",), time.perf_counter() - started)
+        return done
+
     def refresh(self) -> int:
-        """Recompute all stale rollups, in slices; the number of quarters."""
+        """Recompute all stale rollups, in slices; the number of quarters. In a shared database one host does."""
         total = 0
+        if not self._store.elected():
+            return total
         try:
             while True:
-                started = time.perf_counter()
-                with self._store.transaction() as state:
-                    done = rollups.refresh(self._store.conn, self._zone, limit=SLICE)
-                    if done:
-                        state.booking.observe(metric.ROLLUP_DURATION, ("hourly",), time.perf_counter() - started)
+                done = self._store.run(self._slice)
                 if not done:
                     break
                 total += done
@@ -94,7 +101,7 @@ class Scheduling:
         return total
 
 
-def keep_zone(store: SqliteStore, wanted: str) -> ZoneInfo:
+def keep_zone(store: Writer, wanted: str) -> ZoneInfo:
     """The zone of the rollups: the one that the store has kept since its first start, else `wanted`, kept now."""
     kept = store.meta("zone")
     if kept is None:

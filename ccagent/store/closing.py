@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ccagent.facts.model import EventType, Flag
 from ccagent.store import rows
-from ccagent.store.scalar import scalar
+from ccagent.store.connection import scalar
 
 if TYPE_CHECKING:
     from ccagent.store.work import Work
@@ -35,11 +35,19 @@ _BUSY: Final = (
 )
 """Whether a call, or a sub-agent, of the turn is still at work."""
 
-_CLOSE: Final = "UPDATE fact SET seq = ?, closed_seq = ?, ended = 1 WHERE id = ?"
+_CLOSE: Final = "UPDATE fact SET host = ?, seq = ?, closed_host = ?, closed_seq = ?, ended = 1 WHERE key = ?"
 
 
 def close_rows(work: Work, found: Iterable[rows.Row]) -> int:
     """Close these rows (tuples of rows.COLUMNS); their number."""
+    dialect = work.conn.dialect
+    if dialect.shared:
+        # Another host may close the same facts at this moment: who gets the row first does, the other sees it closed.
+        keys = [row[rows.KEY] for row in found if row[rows.CLOSED_SEQ] is None]
+        tail = f"JOIN {dialect.blobs} ON f.key = k.value ORDER BY f.key{dialect.locking}"
+        found = rows.fetch(work.conn, tail, (dialect.listed(keys),)) if keys else ()
+        work.contexts.learn(row[rows.CONTEXT] for row in found)
+        work.names.learn(row[column] for row in found for column in rows.NAMED)
     updates = []
     for row in found:
         if row[rows.CLOSED_SEQ] is not None:
@@ -50,7 +58,7 @@ def close_rows(work: Work, found: Iterable[rows.Row]) -> int:
         booked = max(booked, settled.cost or 0)  # the row keeps its cost: prices that changed since are no growth
         work.ledger.change((fact, settled, booked), fact, settled, True)
         seq = work.next_seq()
-        updates.append((seq, seq, row[rows.ID]))
+        updates.append((work.host, seq, work.host, seq, row[rows.KEY]))
     work.conn.executemany(_CLOSE, updates)
     return len(updates)
 
@@ -104,10 +112,7 @@ def close_due(work: Work, now_ms: int, caught_up: Collection[int], quiet: Collec
 
 def _chosen(work: Work, tail: str, values: tuple[Any, ...], wanted: Callable[[rows.Row], bool]) -> list[rows.Row]:
     """The first SLICE rows that are `wanted`; no more are read."""
-    cursor = work.conn.execute(f"{rows.SELECT} {tail}", values)
-    found = list(islice(filter(wanted, cursor), SLICE))
-    cursor.close()
-    return found
+    return list(islice(filter(wanted, work.conn.execute(f"{rows.SELECT} {tail}", values)), SLICE))
 
 
 def _quiet_requests(work: Work, quiet: Collection[int]) -> list[rows.Row]:
@@ -115,7 +120,7 @@ def _quiet_requests(work: Work, quiet: Collection[int]) -> list[rows.Row]:
     return _chosen(
         work,
         f"WHERE f.type = {EventType.LLM_REQUEST.value} AND f.closed_seq IS NULL AND f.ended IS NULL"
-        f" AND f.stop IS NOT NULL AND f.flags & {Flag.DIRECT.value} <> 0",
+        f" AND f.stop IS NOT NULL AND f.flags & {Flag.DIRECT.value} <> 0{work.mine}",
         (),
         lambda row: row[rows.FILE] in quiet and not _held(work, row),
     )
@@ -130,12 +135,18 @@ def _idle_turns(work: Work, now_ms: int, caught_up: Collection[int]) -> list[str
         name = work.names.id(row[rows.NATIVE])
         return row[rows.ENDED_AT] <= now_ms - TURN_LONGEST_MS or scalar(work.conn, _BUSY, (name, name)) is None
 
-    tail = f"WHERE f.type = {EventType.TURN.value} AND f.closed_seq IS NULL AND f.ended_at <= ? ORDER BY f.ended_at"
+    tail = (
+        f"WHERE f.type = {EventType.TURN.value} AND f.closed_seq IS NULL AND f.ended_at <= ?{work.mine}"
+        " ORDER BY f.ended_at"
+    )
     return [row[rows.NATIVE] for row in _chosen(work, tail, (now_ms - TURN_IDLE_MS,), over)]
 
 
 def _ended_sessions(work: Work, now_ms: int, caught_up: Collection[int]) -> list[rows.Row]:
-    tail = f"WHERE f.type = {EventType.SESSION.value} AND f.closed_seq IS NULL AND f.ended_at <= ? ORDER BY f.ended_at"
+    tail = (
+        f"WHERE f.type = {EventType.SESSION.value} AND f.closed_seq IS NULL AND f.ended_at <= ?{work.mine}"
+        " ORDER BY f.ended_at"
+    )
     return _chosen(work, tail, (now_ms - SESSION_IDLE_MS,), lambda row: row[rows.FILE] in caught_up)
 
 
@@ -152,7 +163,8 @@ def _homeless(work: Work, now_ms: int, caught_up: Collection[int]) -> list[rows.
         work,
         "WHERE f.closed_seq IS NULL AND f.type NOT IN"
         f" ({EventType.SESSION.value}, {EventType.TURN.value}) AND"
-        " MAX(COALESCE(f.ended_at, 0), COALESCE(f.result_at, 0), COALESCE(f.occurred_at, 0)) <= ?",
+        f" {work.conn.dialect.greatest}(COALESCE(f.ended_at, 0), COALESCE(f.result_at, 0),"
+        f" COALESCE(f.occurred_at, 0)) <= ?{work.mine}",
         (now_ms - TURN_IDLE_MS,),
         lambda row: row[rows.FILE] in caught_up and _turn(work, row) not in open_turns,
     )

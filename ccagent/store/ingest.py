@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-import apsw
-
 from ccagent.facts.batch import Batch
 from ccagent.facts.keys import fact_key
 from ccagent.facts.model import EventType, Flag
@@ -22,6 +20,10 @@ from ccagent.store.work import Work
 
 DEEPEST: Final = 16
 """Levels of nested sub-agents that one batch resolves; clients allow 5. A ring of forged links ends here."""
+
+_BACKFILL: Final = int(Flag.BACKFILL)
+
+_CONTRIBUTE: Final = "INSERT INTO contributor (key, file) VALUES (?, ?) ON CONFLICT DO NOTHING"
 
 _RECORD_TYPES: Final = {"line": "broken"}
 _KNOWN: Final = frozenset(
@@ -42,12 +44,13 @@ class Ingest(Work):
             key=_first,
         )
         stored = self._stored([key for key, _ in keyed])
+        gone = self._pruned([key for key, _ in keyed if key not in stored])
         fresh: dict[int, bool] = {}
-        numbers = self._numbers(keyed, stored)
         inserts: list[rows.Row] = []
         updates: list[rows.Row] = []
         turn_closes, closes = batch.turn_closes, batch.closes
         self._whole.clear()
+        self._copies.clear()
         price = self.names.id(self.prices.version)
         for key, fact in keyed:
             row = stored.get(key)
@@ -58,77 +61,65 @@ class Ingest(Work):
                 or (fact.type == EventType.TURN and fact.native in turn_closes)
             )
             if row is None:
+                if key in gone:
+                    continue
                 fresh[id(fact)] = True
                 if fact.type == EventType.TURN:
                     self._whole.add(fact.native)
-                inserts.append(self._insert(key, fact, closing, numbers, price))
+                inserts.append(self._insert(key, fact, closing, price))
             else:
-                changed = self._update(key, row, fact, closing, numbers, price)
+                changed = self._update(key, row, fact, closing, price)
                 if changed is not None:
                     updates.append(changed)
         self.conn.executemany(rows.INSERT, inserts)
         self.conn.executemany(rows.UPDATE, updates)
+        if self._copies:
+            self.conn.executemany(_CONTRIBUTE, sorted(self._copies))
         self._records(batch, fresh)
         self._close_earlier(batch)
         self._links(batch)
         close_turns(self, [native for native in turn_closes if native not in self._whole])
 
     def _stored(self, keys: list[bytes]) -> dict[bytes, rows.Row]:
+        """The rows of these keys, locked in the order of the keys where other hosts write too."""
         if not keys:
             return {}
-        found = rows.fetch(self.conn, "JOIN carray(?) k ON f.key = k.value", (apsw.carray(tuple(keys)),))
+        dialect = self.conn.dialect
+        order = f" ORDER BY f.key{dialect.locking}" if dialect.shared else ""
+        found = rows.fetch(self.conn, f"JOIN {dialect.blobs} ON f.key = k.value{order}", (dialect.listed(keys),))
+        if dialect.shared:
+            self.contexts.learn(row[rows.CONTEXT] for row in found)
+            self.names.learn(row[column] for row in found for column in rows.NAMED)
         return {row[rows.KEY]: row for row in found}
 
-    def _numbers(self, keyed: list[tuple[bytes, Partial]], stored: dict[bytes, rows.Row]) -> dict[str, int]:
-        """Ids of the batch's requests, new ones given now: a tool call points to the request that made it."""
-        numbers: dict[str, int] = {}
-        for key, fact in keyed:
-            if fact.type == EventType.LLM_REQUEST:
-                row = stored.get(key)
-                numbers[fact.native] = self._give() if row is None else row[rows.ID]
-        return numbers
+    def _pruned(self, keys: list[bytes]) -> set[bytes]:
+        """Those of the keys whose facts retention has removed."""
+        if not keys or not self.pruning:
+            return set()
+        dialect = self.conn.dialect
+        sql = f"SELECT p.key FROM {dialect.blobs} JOIN pruned p ON p.key = k.value"
+        return {bytes(row[0]) for row in self.conn.execute(sql, (dialect.listed(keys),))}
 
-    def _give(self) -> int:
-        number = self._next_id
-        self._next_id = number + 1
-        return number
-
-    def _request(self, fact: Partial, numbers: dict[str, int]) -> int | None:
-        if fact.request is None:
-            return None
-        known = numbers.get(fact.request)
-        if known is None:
-            found = self.conn.execute(
-                "SELECT id FROM fact WHERE key = ?", (fact_key(EventType.LLM_REQUEST, fact.request),)
-            ).fetchone()
-            if found is None:
-                return None
-            known = numbers[fact.request] = int(found[0])
-        return known
-
-    def _insert(self, key: bytes, fact: Partial, closing: bool, numbers: dict[str, int], price: int) -> rows.Row:
+    def _insert(self, key: bytes, fact: Partial, closing: bool, price: int) -> rows.Row:
         settled = settle(fact, self.prices)
-        fact.file = self.file_ids[fact.file]
-        if not self.live:
-            fact.flags |= Flag.BACKFILL
         agent = fact.context.agent
         held = closing and agent is not None and not self.linked(agent)
         booked = self.ledger.change(None, fact, settled, closing and not held)
         self.touch(fact)
         seq = self.next_seq()
-        number = numbers[fact.native] if fact.type == EventType.LLM_REQUEST else self._give()
+        closed = closing and not held
         return rows.write(
             fact,
             settled,
             self.names,
             self.contexts,
-            number=number,
             key=key,
-            request=self._request(fact, numbers),
+            request=_request(fact),
             booked=booked,
             price=price,
-            seq=seq,
-            closed_seq=seq if closing and not held else None,
+            flags=int(fact.flags) if self.live else int(fact.flags) | _BACKFILL,
+            file=self.file_ids[fact.file],
+            change=rows.Change(self.host, seq, self.host if closed else None, seq if closed else None),
             ended=1 if closing else None,
         )
 
@@ -138,10 +129,12 @@ class Ingest(Work):
         row: rows.Row,
         fact: Partial,
         closing: bool,
-        numbers: dict[str, int],
         price: int,
     ) -> rows.Row | None:
         """The row with `fact` merged into it; None where nothing changed (the same lines again)."""
+        file = self.file_ids[fact.file]
+        if file != row[rows.FILE]:
+            self._copies.add((key, file))
         before = rows.read(row, self.names, self.contexts)
         after = rows.read(row, self.names, self.contexts)
         merge(after, fact)
@@ -151,7 +144,7 @@ class Ingest(Work):
         settled, old = settle(after, self.prices), settle(before, self.prices)
         request = row[rows.REQUEST]
         if after.request is not None or _owner(after) != _owner(before):
-            request = self._request(after, numbers)  # the owner's, taken whole: None where it names none
+            request = _request(after)  # the owner's, taken whole: None where it names none
         booked = row[rows.COST_BOOKED] if row[rows.COST_BOOKED] is not None else row[rows.COST] or 0
         closed = row[rows.CLOSED_SEQ]
         ended = 1 if closing else row[rows.ENDED]
@@ -160,19 +153,19 @@ class Ingest(Work):
             settled,
             self.names,
             self.contexts,
-            number=row[rows.ID],
             key=key,
             request=request,
             booked=booked,
             price=row[rows.PRICE] if settled.cost == row[rows.COST] else price,
-            seq=row[rows.SEQ],
-            closed_seq=closed,
+            flags=int(after.flags),
+            file=row[rows.FILE],
+            change=rows.Change(row[rows.HOST], row[rows.SEQ], row[rows.CLOSED_HOST], closed),
             ended=ended,
         )
         if same == row and not closes:
             return None
         if closed is not None:
-            self.stale(after, closed)
+            self.stale(after, row[rows.CLOSED_HOST], closed)
         booked = self.ledger.change((before, old, booked), after, settled, closes)
         self.touch(before)
         self.touch(after)
@@ -184,13 +177,15 @@ class Ingest(Work):
             settled,
             self.names,
             self.contexts,
-            number=row[rows.ID],
             key=key,
             request=request,
             booked=booked,
             price=row[rows.PRICE] if settled.cost == row[rows.COST] else price,
-            seq=seq,
-            closed_seq=seq if closes else closed,
+            flags=int(after.flags),
+            file=row[rows.FILE],
+            change=rows.Change(
+                self.host, seq, self.host if closes else row[rows.CLOSED_HOST], seq if closes else closed
+            ),
             ended=ended,
         )
 
@@ -207,7 +202,7 @@ class Ingest(Work):
         agent = self.contexts.value(row[rows.CONTEXT]).agent
         if agent is None or self.linked(agent):
             return False
-        self.conn.execute("UPDATE fact SET ended = 1 WHERE id = ?", (row[rows.ID],))
+        self.conn.execute("UPDATE fact SET ended = 1 WHERE key = ?", (row[rows.KEY],))
         return True
 
     def _links(self, batch: Batch) -> None:
@@ -216,7 +211,7 @@ class Ingest(Work):
         for launched, tool in batch.links.items():
             conn.execute(
                 "INSERT INTO agent (agent, tool) VALUES (?1, ?2) ON CONFLICT (agent) DO UPDATE SET"
-                " tool = ?2, linked_at = NULL WHERE tool IS NULL OR tool > ?2",
+                " tool = excluded.tool, linked_at = NULL WHERE agent.tool IS NULL OR agent.tool > excluded.tool",
                 (self.names.id(launched), tool),
             )
         moved = [
@@ -224,18 +219,26 @@ class Ingest(Work):
             if fact.name in ("Task", "Agent")
         ]  # fmt: skip
         if moved:
-            conn.execute("UPDATE agent SET linked_at = NULL WHERE tool IN carray(?)", (apsw.carray(tuple(moved)),))
-        if not batch.facts[EventType.TOOL_CALL] and not batch.links:
-            return
-        self._linked.clear()
-        for _ in range(DEEPEST):
-            progress = False
-            waiting: list[tuple[int, int | None, int | None]] = list(
-                conn.execute(
-                    "SELECT a.agent, f.turn, c.agent FROM agent a JOIN fact f ON f.key = a.tool JOIN context c ON"
-                    " c.id = f.context WHERE a.linked_at IS NULL AND a.tool IS NOT NULL AND f.name IS NOT NULL"
-                )
+            conn.execute(
+                f"UPDATE agent SET linked_at = NULL WHERE tool IN (SELECT value FROM {conn.dialect.blobs})",
+                (conn.dialect.listed(moved),),
             )
+        if batch.facts[EventType.TOOL_CALL] or batch.links:
+            self.resolve_links()
+
+    def resolve_links(self) -> int:
+        """Link the sub-agents whose call is known by now, nested ones too; how many. Repeated by a timer: of two hosts
+        that write a call and its link at the same moment neither sees the other's half."""
+        conn = self.conn
+        self._linked.clear()
+        linked = 0
+        for _ in range(DEEPEST):
+            progress = 0
+            waiting: list[tuple[int, int | None, int | None]] = conn.execute(
+                "SELECT a.agent, f.turn, c.agent FROM agent a JOIN fact f ON f.key = a.tool JOIN context c ON"
+                " c.id = f.context WHERE a.linked_at IS NULL AND a.tool IS NOT NULL AND f.name IS NOT NULL"
+                " ORDER BY a.agent"
+            ).fetchall()
             for agent, turn, parent in waiting:
                 depth = 1
                 if parent is not None and parent != agent:
@@ -251,14 +254,16 @@ class Ingest(Work):
                 )
                 conn.execute("UPDATE agent SET linked_at = NULL WHERE agent <> ?1 AND tool IN (SELECT f.key FROM fact f"
                              " JOIN context c ON c.id = f.context WHERE c.agent = ?1 AND f.type = ?2)"
-                             " AND (turn IS NOT ?3)", (agent, EventType.TOOL_CALL.value, turn))  # fmt: skip
+                             " AND (turn IS DISTINCT FROM ?3)", (agent, EventType.TOOL_CALL.value, turn))  # fmt: skip
                 self._linked.clear()
                 if turn is not None:
                     self._whole.discard(self.names.text(turn) or "")
                 release_agent(self, agent)
-                progress = True
+                progress += 1
             if not progress:
                 break
+            linked += progress
+        return linked
 
     # ---- what was read ---------------------------------------------------------------------------------------------
 
@@ -278,16 +283,19 @@ class Ingest(Work):
 
     def quarantine(self, lines: Iterable[tuple[int, int, int, bytes, str, int]]) -> None:
         """Bad lines: (file id, offset, length, hash, reason, objects recovered). The same line again adds nothing."""
-        before = self.conn.total_changes()
         for file, offset, length, digest, reason, recovered in lines:
-            self.conn.execute(
+            added = self.conn.execute(
                 'INSERT INTO quarantine (file, "offset", length, hash, reason, recovered, seen_at)'
-                " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING 1",
                 (file, offset, length, digest, reason, recovered, self.now_ms),
-            )
-            if self.conn.total_changes() != before:
-                before = self.conn.total_changes()
+            ).fetchone()
+            if added is not None:
                 self.booking.count(metric.QUARANTINE_LINES, (_REASONS.get(reason, "other"),))
+
+
+def _request(fact: Partial) -> bytes | None:
+    """The key of the request that made the call: kept also while that request is not known."""
+    return None if fact.request is None else fact_key(EventType.LLM_REQUEST, fact.request)
 
 
 def _owner(fact: Partial) -> tuple[object, ...]:

@@ -11,6 +11,7 @@ from typing import Final
 
 from ccagent.errors import InstanceRunningError, StoreError
 from ccagent.paths import create_private
+from ccagent.store.location import Database
 
 PATIENCE_SECONDS: Final = 0.5
 """How long a start waits for the lock: `status` takes it for microseconds to see whether anybody has it."""
@@ -20,8 +21,9 @@ class InstanceLock:
     """`<database>.lock`, held from `__enter__` to the end of the process or `__exit__`. The file stays; its text is
     the holder's pid."""
 
-    def __init__(self, database: str) -> None:
-        self.path = Path(database + ".lock")
+    def __init__(self, database: Database) -> None:
+        self.path = Path(database.sidecar + ".lock")
+        self._display = database.display
         self._descriptor: int | None = None
 
     def acquire(self) -> None:
@@ -35,9 +37,9 @@ class InstanceLock:
             _lock(descriptor)
         except BlockingIOError as error:
             os.close(descriptor)
-            pid = holder(self.path.with_name(self.path.name.removesuffix(".lock")))
+            pid = holder(str(self.path).removesuffix(".lock"))
             raise InstanceRunningError(
-                f"another ccagent (pid {pid or 'unknown'}) holds {str(self.path).removesuffix('.lock')}; stop it, or"
+                f"another ccagent (pid {pid or 'unknown'}) holds {self._display}; stop it, or"
                 " name another --db"
             ) from error
         os.ftruncate(descriptor, 0)
@@ -74,9 +76,9 @@ def _lock(descriptor: int) -> None:
             return
 
 
-def holder(database: Path) -> int | None:
+def holder(sidecar: str) -> int | None:
     """The pid of the process that holds the database's lock, None if nobody does (whatever the file says)."""
-    path = Path(str(database) + ".lock")
+    path = Path(sidecar + ".lock")
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:

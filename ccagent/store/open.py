@@ -10,21 +10,25 @@ from typing import Final
 import apsw
 
 from ccagent.errors import NoDataError, StoreError
-from ccagent.store.scalar import scalar
-
-Connection = apsw.Connection
-"""What readers hand to the queries; nobody outside the store names the driver."""
+from ccagent.store.connection import Connection, SqliteConnection, scalar
+from ccagent.store.location import Database, parse_database
 
 BUSY_MS: Final = 2_000
 """How long a reader waits for a checkpoint that needs the whole database."""
 
 
-def connect_reader(path: Path | str) -> apsw.Connection:
+def connect_reader(database: Database | Path | str) -> Connection:
     """A connection that cannot write. NoDataError where there is no database yet, StoreError where it cannot be read."""
+    named = database if isinstance(database, Database) else parse_database(str(database))
+    if named.kind == "postgres":
+        from ccagent.store.postgres import connect_postgres_reader
+
+        return connect_postgres_reader(named)
+    path = named.target
     if not Path(path).exists():
         raise NoDataError(f"there is no database at {path} yet; start `ccagent run`, or name one with --db")
     try:
-        conn = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+        conn = SqliteConnection(path, flags=apsw.SQLITE_OPEN_READONLY)
         conn.set_busy_timeout(BUSY_MS)
         if scalar(conn, "PRAGMA user_version") == 0:
             conn.close()
@@ -35,9 +39,9 @@ def connect_reader(path: Path | str) -> apsw.Connection:
 
 
 @contextmanager
-def open_reader(path: Path | str) -> Iterator[apsw.Connection]:
+def open_reader(database: Database | Path | str) -> Iterator[Connection]:
     """As `connect_reader`, closed at the end."""
-    conn = connect_reader(path)
+    conn = connect_reader(database)
     try:
         yield conn
     finally:

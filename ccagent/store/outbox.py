@@ -10,25 +10,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
-import apsw
-
 from ccagent.export.otlp.closed import SPAN_TYPES, ClosedFact
 from ccagent.facts.model import EventType
-from ccagent.store.scalar import scalar
+from ccagent.store.connection import Connection, scalar
 
 HISTORY_MS: Final = 60 * 60 * 1_000
 """What ended longer than this before a destination was first named is history, sent only on request."""
 
-Connection = apsw.Connection
-"""What the functions here work on; the exporters name no driver."""
-
 _TYPES: Final = ", ".join(str(int(kind)) for kind in SPAN_TYPES)
 
-_LAST_AT: Final = "max(coalesce(f.occurred_at, 0), coalesce(f.ended_at, 0), coalesce(f.result_at, 0))"
-"""A fact's own end. A fact without any time counts as history."""
+_TIMES: Final = "(COALESCE(f.occurred_at, 0), COALESCE(f.ended_at, 0), COALESCE(f.result_at, 0))"
+"""The greatest of these is a fact's own end. A fact without any time counts as history."""
 
-_FACTS: Final = f"""
-SELECT f.closed_seq, f.id, f.type, f.native, f.status, f.flags, f.exit_code, f.occurred_at, f.ended_at, f.result_at,
+_FACTS: Final = """
+SELECT f.closed_seq, f.key, f.type, f.native, f.status, f.flags, f.exit_code, f.occurred_at, f.ended_at, f.result_at,
        f.reported_ms, f.quality, f.token_input, f.token_output, f.token_cache_read, f.token_cache_write,
        f.token_cache_write_1h, f.token_thinking, f.cost,
        c.session, session.value, own_turn.value, context_agent.value, model.value, stop.value, failure.value,
@@ -45,7 +40,7 @@ LEFT JOIN name version ON version.id = c.version
 LEFT JOIN name entrypoint ON entrypoint.id = c.entrypoint
 LEFT JOIN name project ON project.id = c.project
 LEFT JOIN name cwd ON cwd.id = c.cwd
-WHERE f.closed_seq > ? AND f.closed_seq <= ? AND f.type IN ({_TYPES}) AND {_LAST_AT} >= ?
+WHERE f.closed_host = ? AND f.closed_seq > ? AND f.closed_seq <= ? AND f.type IN ({types}) AND {last_at} >= ?
 ORDER BY f.closed_seq LIMIT ?
 """
 
@@ -64,7 +59,7 @@ class Cursor:
 
     destination: str
     signal: str
-    host: str
+    host: int
     named_at: int
     closed_seq: int
     sent: int
@@ -88,40 +83,47 @@ class _Run:
 _UNLINKED: Final = _Run(turn=None, tool=None, depth=None)
 
 
+def _last_at(conn: Connection) -> str:
+    return conn.dialect.greatest + _TIMES
+
+
 def closed_facts(
-    conn: apsw.Connection, after_seq: int, limit: int, *, upto_seq: int = _EVERYTHING, not_before: int = 0
+    conn: Connection, host: int, after_seq: int, limit: int, *, upto_seq: int = _EVERYTHING, not_before: int = 0
 ) -> list[tuple[int, ClosedFact]]:
-    """Facts that become spans with their `closed_seq`, in its order: at most `limit`, after `after_seq`.
+    """Facts that `host` closed and that become spans, with their `closed_seq`, in its order: at most `limit`, after
+    `after_seq`.
 
     `upto_seq` bounds the search, `not_before` (ms) leaves out what ended earlier.
     """
-    found = conn.execute(_FACTS, (after_seq, upto_seq, not_before, limit))
+    sql = _FACTS.format(types=_TYPES, last_at=_last_at(conn))
+    found = conn.execute(sql, (host, after_seq, upto_seq, not_before, limit))
     rows: list[tuple[Any, ...]] = found.fetchall()
     runs = _runs(conn, {agent for row in rows if (agent := _agent(row)) is not None})
     turns = _turns(conn, {row[_SESSION] for row in rows if row[_TYPE] == EventType.TURN and row[_SESSION] is not None})
     return [(row[0], _fact(row, runs, turns)) for row in rows]
 
 
-def last_closed(conn: apsw.Connection) -> int:
-    """The newest `closed_seq` there is, 0 when nothing has closed."""
-    return int(conn.execute("SELECT max(closed_seq) FROM fact WHERE closed_seq IS NOT NULL").get or 0)
+def last_closed(conn: Connection, host: int) -> int:
+    """The newest `closed_seq` of a host, 0 when it has closed nothing."""
+    sql = "SELECT MAX(closed_seq) FROM fact WHERE closed_host = ? AND closed_seq IS NOT NULL"
+    return int(scalar(conn, sql, (host,)) or 0)
 
 
-def backlog(conn: apsw.Connection, cursor: Cursor, limit: int) -> int:
+def backlog(conn: Connection, cursor: Cursor, limit: int) -> int:
     """Facts that wait behind the cursor, history left out; counting stops at `limit`."""
-    sql = f"""SELECT count(*) FROM (SELECT 1 FROM fact f
-              WHERE f.closed_seq > ? AND f.type IN ({_TYPES}) AND {_LAST_AT} >= ? LIMIT ?)"""
-    return int(conn.execute(sql, (cursor.closed_seq, cursor.not_before, limit)).get)
+    sql = f"""SELECT COUNT(*) FROM (SELECT 1 FROM fact f WHERE f.closed_host = ? AND f.closed_seq > ?
+              AND f.type IN ({_TYPES}) AND {_last_at(conn)} >= ? LIMIT ?) AS waiting"""
+    return int(scalar(conn, sql, (cursor.host, cursor.closed_seq, cursor.not_before, limit)))
 
 
-def count_history(conn: apsw.Connection, after_seq: int, upto_seq: int, not_before: int) -> int:
+def count_history(conn: Connection, host: int, after_seq: int, upto_seq: int, not_before: int) -> int:
     """Facts of a stretch that would be spans but ended before `not_before` (ms)."""
-    sql = f"""SELECT count(*) FROM fact f
-              WHERE f.closed_seq > ? AND f.closed_seq <= ? AND f.type IN ({_TYPES}) AND {_LAST_AT} < ?"""
-    return int(conn.execute(sql, (after_seq, upto_seq, not_before)).get)
+    sql = f"""SELECT COUNT(*) FROM fact f WHERE f.closed_host = ? AND f.closed_seq > ? AND f.closed_seq <= ?
+              AND f.type IN ({_TYPES}) AND {_last_at(conn)} < ?"""
+    return int(scalar(conn, sql, (host, after_seq, upto_seq, not_before)))
 
 
-def read_cursor(conn: apsw.Connection, destination: str, signal: str, host: str) -> Cursor | None:
+def read_cursor(conn: Connection, destination: str, signal: str, host: int) -> Cursor | None:
     """The cursor as it was last committed, None before the destination was first named."""
     row = conn.execute(
         "SELECT named_at, closed_seq, sent, rejected FROM export_cursor WHERE destination=? AND signal=? AND host=?",
@@ -136,15 +138,17 @@ def read_cursor(conn: apsw.Connection, destination: str, signal: str, host: str)
     )  # fmt: skip
 
 
-def sent_up_to(conn: Connection, destination: str, signal: str) -> int:
-    """The change number up to which a destination has this host's facts, 0 before its first."""
+def sent_up_to(conn: Connection, destination: str, signal: str, host: int) -> int:
+    """The change number up to which a destination has what that host closed, 0 before its first."""
     found = scalar(
-        conn, "SELECT MAX(closed_seq) FROM export_cursor WHERE destination = ? AND signal = ?", (destination, signal)
+        conn,
+        "SELECT closed_seq FROM export_cursor WHERE destination = ? AND signal = ? AND host = ?",
+        (destination, signal, host),
     )
     return int(found or 0)
 
 
-def create_cursor(conn: apsw.Connection, destination: str, signal: str, host: str, now_ms: int) -> None:
+def create_cursor(conn: Connection, destination: str, signal: str, host: int, now_ms: int) -> None:
     """Write down that the destination was named at `now_ms`; a destination that was named before keeps its moment."""
     conn.execute(
         "INSERT INTO export_cursor (destination, signal, host, named_at, closed_seq, updated_at, sent, rejected) "
@@ -154,22 +158,22 @@ def create_cursor(conn: apsw.Connection, destination: str, signal: str, host: st
 
 
 def advance_cursor(
-    conn: apsw.Connection, cursor: Cursor, closed_seq: int, now_ms: int, *, sent: int = 0, rejected: int = 0
+    conn: Connection, cursor: Cursor, closed_seq: int, now_ms: int, *, sent: int = 0, rejected: int = 0
 ) -> None:
     """Move the cursor to `closed_seq`, never back, and add to what was sent and rejected."""
     conn.execute(
-        "UPDATE export_cursor SET closed_seq = max(closed_seq, ?), updated_at = ?, sent = sent + ?, "
-        "rejected = rejected + ? WHERE destination = ? AND signal = ? AND host = ?",
+        "UPDATE export_cursor SET closed_seq = CASE WHEN closed_seq < ?1 THEN ?1 ELSE closed_seq END, updated_at = ?2,"
+        " sent = sent + ?3, rejected = rejected + ?4 WHERE destination = ?5 AND signal = ?6 AND host = ?7",
         (closed_seq, now_ms, sent, rejected, cursor.destination, cursor.signal, cursor.host),
     )
 
 
-def bury(conn: apsw.Connection, cursor: Cursor, facts: Iterable[int], reason: str, now_ms: int) -> None:
-    """Set facts (their ids) aside for this destination: they were refused for ever."""
+def bury(conn: Connection, cursor: Cursor, facts: Iterable[bytes], reason: str, now_ms: int) -> None:
+    """Set facts (their keys) aside for this destination: they were refused for ever."""
     conn.executemany(
-        "INSERT INTO export_dead (destination, signal, fact, reason, dropped_at) VALUES (?, ?, ?, ?, ?) "
-        "ON CONFLICT (destination, signal, fact) DO UPDATE SET reason = excluded.reason",
-        [(cursor.destination, cursor.signal, fact, reason, now_ms) for fact in facts],
+        "INSERT INTO export_dead (destination, signal, key, reason, dropped_at) VALUES (?, ?, ?, ?, ?) "
+        "ON CONFLICT (destination, signal, key) DO UPDATE SET reason = excluded.reason",
+        [(cursor.destination, cursor.signal, key, reason, now_ms) for key in facts],
     )
 
 
@@ -179,7 +183,7 @@ def _agent(row: tuple[Any, ...]) -> str | None:
     return found
 
 
-def _runs(conn: apsw.Connection, agents: set[str]) -> dict[str, _Run]:
+def _runs(conn: Connection, agents: set[str]) -> dict[str, _Run]:
     """Places of the sub-agents that are known, by agent id."""
     runs: dict[str, _Run] = {}
     sql = """SELECT turn.value, tool.native, a.depth FROM name n JOIN agent a ON a.agent = n.id
@@ -191,7 +195,7 @@ def _runs(conn: apsw.Connection, agents: set[str]) -> dict[str, _Run]:
     return runs
 
 
-def _turns(conn: apsw.Connection, sessions: set[int]) -> dict[int, list[tuple[int, str]]]:
+def _turns(conn: Connection, sessions: set[int]) -> dict[int, list[tuple[int, str]]]:
     """Start and id of every turn of the sessions, in time order: a turn's predecessor is found in it."""
     sql = """SELECT f.occurred_at, f.native FROM context c JOIN fact f ON f.context = c.id
              WHERE c.session = ? AND f.type = ? AND f.occurred_at IS NOT NULL ORDER BY f.occurred_at, f.native"""
@@ -212,14 +216,14 @@ def _previous(turns: list[tuple[int, str]], occurred_at: int | None, native: str
 
 def _fact(row: tuple[Any, ...], runs: dict[str, _Run], turns: dict[int, list[tuple[int, str]]]) -> ClosedFact:
     (
-        _, fact_id, kind, native, status, flags, exit_code, occurred_at, ended_at, result_at, reported_ms, quality,
+        _, key, kind, native, status, flags, exit_code, occurred_at, ended_at, result_at, reported_ms, quality,
         tokens_input, tokens_output, cache_read, cache_write, cache_write_1h, thinking, cost, session_id, session,
         turn, _, name, stop, failure, version, entrypoint, project, cwd,
     ) = row  # fmt: skip
     agent = _agent(row)
     run = _UNLINKED if agent is None else runs.get(agent, _UNLINKED)
     return ClosedFact(
-        fact_id=fact_id,
+        key=key,
         event_type=EventType(kind),
         native=native,
         status=status,

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
-
-import apsw
+from typing import Any, Final, NamedTuple
 
 from ccagent.facts.model import EventType
 from ccagent.facts.partial import NO_TIME, RESULT_ONLY, Partial, Result
 from ccagent.facts.settle import Settled
+from ccagent.store.connection import Connection
 from ccagent.store.interning import Contexts, Names
 
 PARSER_VERSION: Final = 1
 """Raised when a rule that makes facts changes: a rebuild knows by it what to derive anew."""
 
 COLUMNS: Final = (
-    "id",
     "key",
     "type",
     "native",
@@ -54,14 +52,15 @@ COLUMNS: Final = (
     '"offset"',
     "length",
     "parser",
+    "host",
     "seq",
+    "closed_host",
     "closed_seq",
     "ended",
 )
 """Every column of `fact`, in the order of a row tuple."""
 
 (
-    ID,
     KEY,
     TYPE,
     NATIVE,
@@ -99,14 +98,19 @@ COLUMNS: Final = (
     OFFSET,
     LENGTH,
     PARSER,
+    HOST,
     SEQ,
+    CLOSED_HOST,
     CLOSED_SEQ,
     ENDED,
 ) = range(len(COLUMNS))
 
 SELECT: Final = "SELECT " + ", ".join(f"f.{column}" for column in COLUMNS) + " FROM fact f"
 INSERT: Final = f"INSERT INTO fact ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
-UPDATE: Final = f"UPDATE fact SET {', '.join(f'{column} = ?{number}' for number, column in enumerate(COLUMNS[1:], 2))} WHERE id = ?1"
+UPDATE: Final = f"UPDATE fact SET {', '.join(f'{column} = ?{number}' for number, column in enumerate(COLUMNS[1:], 2))} WHERE key = ?1"
+
+NAMED: Final = (TURN, NAME, FAILURE, STOP)
+"""Columns that hold numbers of `name` and are read back when a row is merged."""
 
 WITH_RESULT: Final = frozenset((EventType.TOOL_CALL, EventType.FILE_UPDATE, EventType.SUBAGENT_RUN))
 """Kinds whose outcome is one tuple, taken whole."""
@@ -114,7 +118,16 @@ WITH_RESULT: Final = frozenset((EventType.TOOL_CALL, EventType.FILE_UPDATE, Even
 Row = tuple[Any, ...]
 
 
-def fetch(conn: apsw.Connection, tail: str, values: tuple[Any, ...] = ()) -> list[Row]:
+class Change(NamedTuple):
+    """Who wrote a row last and who closed it, each with that host's change number."""
+
+    host: int
+    seq: int
+    closed_host: int | None
+    closed_seq: int | None
+
+
+def fetch(conn: Connection, tail: str, values: tuple[Any, ...] = ()) -> list[Row]:
     """Whole rows of `fact f`, chosen by `tail` (joins and conditions)."""
     return list(conn.execute(f"{SELECT} {tail}", values))
 
@@ -173,16 +186,16 @@ def write(
     names: Names,
     contexts: Contexts,
     *,
-    number: int,
     key: bytes,
-    request: int | None,
+    request: bytes | None,
     booked: int,
     price: int | None,
-    seq: int,
-    closed_seq: int | None,
+    flags: int,
+    file: int | None,
+    change: Change,
     ended: int | None,
 ) -> Row:
-    """The row of a fact; `number` is its id, `request` the id of the request that made the call."""
+    """The row of a fact; `request` is the key of the request that made the call, `file` the id of its transcript."""
     occurred = fact.occurred_at
     stamp: int | None = fact.owner_at
     if stamp == NO_TIME:
@@ -192,7 +205,6 @@ def write(
     if fact.type == EventType.LLM_REQUEST:
         cost = settled.cost
         return (
-            number,
             key,
             EventType.LLM_REQUEST.value,
             fact.native,
@@ -206,7 +218,7 @@ def write(
             fact.result_at,
             None,
             int(settled.status),
-            int(fact.flags),
+            flags,
             settled.quality,
             None,
             None if fact.label is None else names.id(fact.label),
@@ -226,12 +238,14 @@ def write(
             None if booked == (cost or 0) else booked,
             price if cost is not None else None,
             fact.extra,
-            fact.file,
+            file,
             fact.offset,
             fact.length,
             PARSER_VERSION,
-            seq,
-            closed_seq,
+            change.host,
+            change.seq,
+            change.closed_host,
+            change.closed_seq,
             ended,
         )
     result = fact.result
@@ -243,7 +257,6 @@ def write(
         result_at, failure, exit_code, added, removed = fact.result_at, fact.failure, None, None, None
         size, reported = fact.size, fact.reported_ms
     return (
-        number,
         key,
         int(fact.type),
         fact.native,
@@ -257,7 +270,7 @@ def write(
         result_at,
         fact.error_at,
         int(settled.status),
-        int(fact.flags),
+        flags,
         None,
         names.optional(failure),
         names.optional(fact.label),
@@ -277,11 +290,13 @@ def write(
         None,
         None,
         fact.extra,
-        fact.file,
+        file,
         fact.offset,
         fact.length,
         PARSER_VERSION,
-        seq,
-        closed_seq,
+        change.host,
+        change.seq,
+        change.closed_host,
+        change.closed_seq,
         ended,
     )

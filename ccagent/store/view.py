@@ -17,7 +17,7 @@ from ccagent.store.expressions import DURATION
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    import apsw
+    from ccagent.store.connection import Connection
 
 WORDS: Final[dict[str, dict[str, str]]] = {
     "sqlite": {
@@ -63,14 +63,17 @@ def _is(event: EventType) -> str:
 
 def provider_case(model: str) -> str:
     """SQL that names the provider of the model id in the expression `model`, NULL where the form tells none."""
-    arms = " ".join(f"WHEN {model} LIKE '{form}' THEN '{provider}'" for form, provider in PROVIDER_FORMS)
+    arms = " ".join(f"WHEN LOWER({model}) LIKE '{form}' THEN '{provider}'" for form, provider in PROVIDER_FORMS)
     return f"CASE {arms} END"
 
 
-def event_columns(dialect: str) -> dict[str, str]:
-    """The columns of `telemetry_events` in order: name → SQL expression over the joins of `events_select`."""
+def event_columns(dialect: str, *, times: str | None = None) -> dict[str, str]:
+    """The columns of `telemetry_events` in order: name → SQL expression over the joins of `events_select`.
+
+    `times` is the form of a time, by default the dialect's: `{}` leaves milliseconds.
+    """
     words = WORDS[dialect]
-    time = words["time"].format
+    time = (times or words["time"]).format
     rest = f"substr(n.value, {len(MCP_PREFIX) + 1})"
     split = f"{words['find']}({rest}, '__')"
     server = f"CASE WHEN {split} > 0 THEN substr({rest}, 1, {split} - 1) ELSE {rest} END"
@@ -134,7 +137,7 @@ def event_columns(dialect: str) -> dict[str, str]:
         "ended_at": time("f.ended_at"),
         "sequence_no": 'f."offset"',
         "source": f"CASE WHEN {_flag(Flag.BACKFILL)} THEN 'backfill' ELSE 'live' END",
-        "host_id": "(SELECT value FROM meta WHERE name = 'host_id')",
+        "host_id": "host.host_id",
         "file_id": "f.file",
         "byte_offset": 'f."offset"',
         "byte_length": "f.length",
@@ -151,13 +154,13 @@ def event_columns(dialect: str) -> dict[str, str]:
     }
 
 
-def events_select(dialect: str = "sqlite") -> str:
+def events_select(dialect: str = "sqlite", *, times: str | None = None) -> str:
     """The SELECT behind `telemetry_events`.
 
     `detail` is the stop reason of a request, the kind of a prompt, the change of a file. `turn_key` of a sub-agent's
     facts comes from the link of its agent. `agent` is the type, on `subagent.run` rows; all its facts have `agent_id`.
     """
-    columns = ",\n  ".join(f"{sql} AS {name}" for name, sql in event_columns(dialect).items())
+    columns = ",\n  ".join(f"{sql} AS {name}" for name, sql in event_columns(dialect, times=times).items())
     interned = "\n".join(
         f"LEFT JOIN name {alias} ON {alias}.id = {on}"
         for alias, on in (
@@ -169,7 +172,8 @@ def events_select(dialect: str = "sqlite") -> str:
     )  # fmt: skip
     return (
         f"SELECT\n  {columns}\nFROM fact f\nJOIN context c ON c.id = f.context\n"
-        f"LEFT JOIN agent link ON link.agent = c.agent\nLEFT JOIN fact request ON request.id = f.request\n{interned}"
+        f"LEFT JOIN agent link ON link.agent = c.agent\nLEFT JOIN fact request ON request.key = f.request\n"
+        f"LEFT JOIN host ON host.id = f.host\n{interned}"
     )
 
 
@@ -217,8 +221,12 @@ CANONICAL_COLUMNS: Final = tuple(name for name in event_columns("sqlite") if nam
 """What must be equal however the same bytes were cut, ordered or repeated."""
 
 
-def canonical_dump(conn: apsw.Connection) -> Iterator[str]:
-    """One line a fact, ordered by source_key: a JSON array of `CANONICAL_COLUMNS`. Needs no view to exist."""
+def canonical_dump(conn: Connection) -> Iterator[str]:
+    """One line a fact, ordered by source_key: a JSON array of `CANONICAL_COLUMNS`, the same from every database.
+
+    Times are ms UTC. Needs no view to exist.
+    """
     columns = ", ".join(CANONICAL_COLUMNS)
-    for row in conn.execute(f"SELECT {columns} FROM ({events_select()}) ORDER BY source_key"):
+    select = events_select(conn.dialect.name, times="{}")
+    for row in conn.stream(f"SELECT {columns} FROM ({select}) AS events ORDER BY source_key"):
         yield json.dumps(row, ensure_ascii=True, separators=(",", ":"))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-import apsw
-
 from ccagent.facts.keys import fact_key
 from ccagent.facts.model import EventType
 from ccagent.facts.partial import Partial
@@ -17,9 +15,9 @@ from ccagent.metrics.labels import Budget
 from ccagent.metrics.ledger import Exportable, Ledger
 from ccagent.rollups.buckets import IDLE_CUTOFF_MS, quarters_around, session_mark
 from ccagent.store import rows
+from ccagent.store.connection import Connection
 from ccagent.store.interning import Contexts, Names
 from ccagent.store.outbox import sent_up_to
-from ccagent.store.scalar import scalar
 
 SIGNAL: Final = "traces"
 SPAN_TYPES: Final = frozenset((EventType.TURN, EventType.LLM_REQUEST, EventType.TOOL_CALL, EventType.SUBAGENT_RUN))
@@ -29,8 +27,11 @@ SPAN_TYPES: Final = frozenset((EventType.TURN, EventType.LLM_REQUEST, EventType.
 class Work:
     """What a transaction works with. One per store; `begin` before each transaction, `forget` after a rollback."""
 
-    def __init__(self, conn: apsw.Connection, prices: PriceTable, budget: Budget, exportable: Exportable) -> None:
+    def __init__(
+        self, conn: Connection, host: int, prices: PriceTable, budget: Budget, exportable: Exportable
+    ) -> None:
         self.conn = conn
+        self.host = host
         self.names = Names(conn)
         self.contexts = Contexts(conn, self.names)
         self.booking = Booking()
@@ -39,11 +40,15 @@ class Work:
         self.live = False
         self.seq = 0
         self.now_ms = 0
-        self._next_id = 0
         self._dirty: set[int] = set()
         self._near: set[int] = set()  # stretches of IDLE_CUTOFF_MS that are marked already; three make a quarter
         self._linked: dict[str, bool] = {}
         self._whole: set[str] = set()  # turns of which no earlier batch knows anything, not even a sub-agent
+        self._copies: set[tuple[bytes, int]] = set()  # keys seen in a further transcript
+        self.wrote = False
+        """Whether the transaction changed rows that neither booking nor change number tells of."""
+        self.pruning = False
+        """Whether retention has removed facts: then every new key is looked up among the removed ones."""
         self.file_ids: dict[int, int] = {}
         self.destinations: tuple[str, ...] = ()
         """Where closed facts are sent to; what changes in them later is not sent again but counted."""
@@ -57,17 +62,24 @@ class Work:
         self._dirty.clear()
         self._near.clear()
         self._linked.clear()
-        self._next_id = 0
 
     def begin(self, seq: int, now_ms: int) -> None:
         """A transaction starts: the host's last change number, and the time of the transaction."""
         self.seq, self.now_ms = seq, now_ms
+        self.wrote = False
         self.booking.clear()
         self._dirty.clear()
         self._near.clear()
         self._linked.clear()
-        if not self._next_id:
-            self._next_id = int(scalar(self.conn, "SELECT COALESCE(MAX(id), 0) + 1 FROM fact"))
+
+    def reconnected(self, conn: Connection) -> None:
+        """Go on with another connection to the same database."""
+        self.conn = self.names.conn = self.contexts.conn = conn
+
+    @property
+    def mine(self) -> str:
+        """A condition on `fact f` that leaves only facts of this host's transcripts."""
+        return f" AND f.file IN (SELECT id FROM file WHERE host = {self.host})" if self.conn.dialect.shared else ""
 
     def next_seq(self) -> int:
         """The next change number of this host."""
@@ -89,12 +101,12 @@ class Work:
         if fact.occurred_at is None:
             self.mark_session(fact)
 
-    def stale(self, fact: Partial, closed_seq: int) -> None:
+    def stale(self, fact: Partial, closed_host: int, closed_seq: int) -> None:
         """A fact changed after it closed: whoever has its span has an older one."""
         if self.destinations and fact.type in SPAN_TYPES and self.ledger.leaves(fact.context.cwd):
             for destination in self.destinations:
                 # what lies behind the cursor was sent; what is still before it goes out as it is now
-                if closed_seq <= sent_up_to(self.conn, destination, SIGNAL):
+                if closed_seq <= sent_up_to(self.conn, destination, SIGNAL, closed_host):
                     self.booking.count(metric.EXPORTS_STALE, (destination, SIGNAL))
 
     def mark_session(self, fact: Partial) -> None:

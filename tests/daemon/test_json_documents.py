@@ -13,6 +13,7 @@ from ccagent.config import load
 from ccagent.service.live import Live, StatusFile
 from ccagent.status import collect
 from ccagent.store.instance import InstanceLock
+from ccagent.store.location import parse_database
 from ccagent.store.open import open_reader
 from ccagent.store.queries import usage
 from ccagent.verify import verify
@@ -51,7 +52,7 @@ def document(verb: str, tmp_path: Path) -> set[str]:
     elif verb == "verify":
         answer = verify(config, env)
     else:
-        with InstanceLock(str(database)):
+        with InstanceLock(parse_database(str(database))):
             StatusFile(str(database)).write(Live())
             answer = collect(config, env)
     return set(answer) - {"schema_version"}

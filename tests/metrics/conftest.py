@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import apsw
 import pytest
 
+from ccagent.store.connection import SqliteConnection
 from ccagent.store.schema import statements
 
 
-def open_store(path: Path) -> apsw.Connection:
+def open_store(path: Path) -> SqliteConnection:
     """A connection to a database at `path`, made with all its tables when it is new."""
     fresh = not path.exists()
-    conn = apsw.Connection(str(path))
+    conn = SqliteConnection(str(path))
     if fresh:
         with conn:
             for statement in statements("sqlite"):
@@ -23,7 +23,7 @@ def open_store(path: Path) -> apsw.Connection:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[apsw.Connection]:
+def store(tmp_path: Path) -> Iterator[SqliteConnection]:
     conn = open_store(tmp_path / "totals.db")
     yield conn
     conn.close()

@@ -74,7 +74,7 @@ class Daemon:
 
     def start(self) -> None:
         self.conn = open_store(self.path)
-        self.budget = Budget(totals.load_admitted(self.conn), limits={"model": 2})
+        self.budget = Budget(totals.load_admitted(self.conn, 1), limits={"model": 2})
 
     def restart(self) -> None:
         self.conn.close()
@@ -92,9 +92,9 @@ class Daemon:
         for (metric, label), count in self.budget.overflowed.items():
             booking.count(names.METRICS_OVERFLOW, (metric, label), count)
         self.conn.execute("BEGIN IMMEDIATE")
-        totals.save_admitted(self.conn, self.budget.fresh)
-        totals.add(self.conn, booking.amounts, self.now_ms)
-        totals.observe(self.conn, booking.observations, self.now_ms)
+        totals.save_admitted(self.conn, 1, self.budget.fresh)
+        totals.add(self.conn, 1, booking.amounts, self.now_ms)
+        totals.observe(self.conn, 1, booking.observations, self.now_ms)
         self.conn.execute("COMMIT" if batch.committed else "ROLLBACK")
         if batch.committed:
             self.budget.settle()

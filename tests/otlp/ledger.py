@@ -12,12 +12,13 @@ import apsw
 from ccagent.export.otlp.circuit import State
 from ccagent.facts.keys import fact_key
 from ccagent.facts.model import EventType, Flag, Status
+from ccagent.store.connection import SqliteConnection
 from ccagent.store.schema import statements
 
 NOW = 1_790_000_000_000
 """The tests' present, ms UTC."""
 
-HOST = "host-1"
+HOST = 1
 NAMES = ("turn", "name", "stop", "failure", "price")
 CONTEXT = ("session", "project", "cwd", "branch", "version", "entrypoint", "permission_mode", "agent", "skill")
 
@@ -27,7 +28,7 @@ class Ledger:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.conn = apsw.Connection(str(path))
+        self.conn = SqliteConnection(str(path))
         self.conn.pragma("journal_mode", "wal")
         with self.conn:
             for sql in statements("sqlite"):
@@ -42,8 +43,8 @@ class Ledger:
         self.conn.execute("INSERT INTO name (value) VALUES (?) ON CONFLICT DO NOTHING", (value,))
         return int(self.conn.execute("SELECT id FROM name WHERE value = ?", (value,)).get)
 
-    def fact(self, kind: EventType, native: str, *, closed: bool = True, **values: Any) -> int:
-        """One fact with sensible defaults; texts may be given for interned columns and for the context. Its id."""
+    def fact(self, kind: EventType, native: str, *, closed: bool = True, **values: Any) -> bytes:
+        """One fact with sensible defaults; texts may be given for interned columns and for the context. Its key."""
         context = {key: values.pop(key, None) for key in CONTEXT} | {"rank": 0}
         context["session"] = context["session"] or "session-1"
         marks = ", ".join("?" for _ in context)
@@ -55,13 +56,13 @@ class Ledger:
         row: dict[str, Any] = {
             "key": fact_key(kind, native), "type": int(kind), "native": native,
             "context": self.conn.last_insert_rowid(), "occurred_at": NOW - 5_000 + self._seq, "ended_at": NOW,
-            "status": int(Status.OK), "flags": int(Flag.DIRECT), "parser": 1, "seq": self._seq,
-            "closed_seq": self._seq if closed else None,
+            "status": int(Status.OK), "flags": int(Flag.DIRECT), "parser": 1, "host": HOST, "seq": self._seq,
+            "closed_host": HOST if closed else None, "closed_seq": self._seq if closed else None,
         }  # fmt: skip
         row |= {key: self.name(value) if key in NAMES else value for key, value in values.items()}
         marks = ", ".join("?" for _ in row)
         self.conn.execute(f"INSERT INTO fact ({', '.join(row)}) VALUES ({marks})", list(row.values()))
-        return self.conn.last_insert_rowid()
+        return fact_key(kind, native)
 
     def tools(self, count: int, **values: Any) -> list[str]:
         """`count` closed tool calls of one turn; their ids."""
@@ -80,15 +81,15 @@ class Ledger:
         )
 
     @contextmanager
-    def reader(self) -> Iterator[apsw.Connection]:
+    def reader(self) -> Iterator[SqliteConnection]:
         """A read connection for the length of a `with`."""
-        conn = apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READONLY)
+        conn = SqliteConnection(str(self.path), flags=apsw.SQLITE_OPEN_READONLY)
         try:
             yield conn
         finally:
             conn.close()
 
-    def write(self, job: Callable[[apsw.Connection], None]) -> None:
+    def write(self, job: Callable[[SqliteConnection], None]) -> None:
         """Run a job inside one write transaction."""
         self.writes += 1
         self.conn.execute("BEGIN IMMEDIATE")
@@ -105,9 +106,11 @@ class Ledger:
         row: Any = self.conn.execute(sql, (destination,)).fetchone()
         return row
 
-    def dead(self) -> list[tuple[int, str]]:
-        """Facts that were set aside, with the reason."""
-        rows: Any = self.conn.execute("SELECT fact, reason FROM export_dead ORDER BY fact").fetchall()
+    def dead(self) -> list[tuple[str, str]]:
+        """Ids of the facts that were set aside, with the reason."""
+        rows: Any = self.conn.execute(
+            "SELECT f.native, d.reason FROM export_dead d JOIN fact f ON f.key = d.key ORDER BY f.closed_seq"
+        ).fetchall()
         return rows
 
 

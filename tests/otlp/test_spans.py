@@ -33,24 +33,24 @@ from ccagent.export.privacy import SPAN_ATTRIBUTES, VALUE_LIMIT, permit
 from ccagent.facts.model import EventType, Status
 
 TURN = ClosedFact(
-    fact_id=1, event_type=EventType.TURN, native="turn-2", status=Status.OK, session="s1", turn="turn-2",
+    key=b"1" * 16, event_type=EventType.TURN, native="turn-2", status=Status.OK, session="s1", turn="turn-2",
     previous_turn="turn-1", occurred_at=1_000, ended_at=9_000, version="2.1.0", entrypoint="cli",
     cwd="/home/canary", project="/home/canary",
 )  # fmt: skip
 CHAT = replace(
-    TURN, fact_id=2, event_type=EventType.LLM_REQUEST, native="msg_1", previous_turn=None, name="claude-opus-4-6",
+    TURN, key=b"2" * 16, event_type=EventType.LLM_REQUEST, native="msg_1", previous_turn=None, name="claude-opus-4-6",
     stop="tool_use", token_input=10, token_output=20, token_cache_read=300, token_cache_write=50,
     token_cache_write_1h=15, token_thinking=4, cost_microusd=1_234_567, quality=0,
 )  # fmt: skip
 TOOL = replace(
-    TURN, fact_id=3, event_type=EventType.TOOL_CALL, native="toolu_1", previous_turn=None, name="Task",
+    TURN, key=b"3" * 16, event_type=EventType.TOOL_CALL, native="toolu_1", previous_turn=None, name="Task",
     ended_at=2_000, result_at=8_000,
 )  # fmt: skip
 RUN = replace(
-    TURN, fact_id=4, event_type=EventType.SUBAGENT_RUN, native="a1", previous_turn=None, agent="a1",
+    TURN, key=b"4" * 16, event_type=EventType.SUBAGENT_RUN, native="a1", previous_turn=None, agent="a1",
     agent_tool="toolu_1", name="Explore", depth=1,
 )  # fmt: skip
-INNER = replace(CHAT, fact_id=5, native="msg_2", agent="a1", agent_tool="toolu_1")
+INNER = replace(CHAT, key=b"5" * 16, native="msg_2", agent="a1", agent_tool="toolu_1")
 
 
 def built(fact: ClosedFact) -> Span:
@@ -204,7 +204,7 @@ WORDS = st.text(string.ascii_letters + "äß√", min_size=1, max_size=12)
 COUNTS = st.none() | st.integers(0, 1 << 40)
 FACTS = st.builds(
     ClosedFact,
-    fact_id=st.integers(1, 9), event_type=st.sampled_from(SPAN_TYPES), native=WORDS, status=st.sampled_from(Status),
+    key=st.binary(min_size=16, max_size=16), event_type=st.sampled_from(SPAN_TYPES), native=WORDS, status=st.sampled_from(Status),
     flags=st.integers(0, 4095), session=st.none() | WORDS, turn=st.none() | WORDS, previous_turn=st.none() | WORDS,
     agent=st.none() | WORDS, agent_tool=st.none() | WORDS, depth=st.none() | st.integers(0, 5), name=st.none() | WORDS,
     stop=st.none() | WORDS, failure=st.none() | WORDS, exit_code=st.none() | st.integers(-9, 255),

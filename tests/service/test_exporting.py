@@ -19,8 +19,8 @@ from ccagent.otlp_settings import resolve
 from ccagent.service.exporting import Exporting, Observed
 from ccagent.service.following import Following
 from ccagent.service.live import Live
+from ccagent.store.connection import scalar
 from ccagent.store.open import open_reader
-from ccagent.store.scalar import scalar
 from ccagent.store.sqlite import SqliteStore
 from tests.daemon.rig import small_session, until
 from tests.otlp.receiver import Running, http_receiver

@@ -10,7 +10,7 @@ import pytest
 from ccagent.clock import FakeClock
 from ccagent.service.following import RETRY_SECONDS, TIMERS_SECONDS, Following
 from ccagent.service.live import Live
-from ccagent.store.scalar import scalar
+from ccagent.store.connection import scalar
 from ccagent.store.sqlite import SqliteStore
 from tests.service.conftest import NOW
 from tests.transcripts import Session, Tree, Usage, text
@@ -104,7 +104,7 @@ def test_ready_comes_with_the_first_scan_and_caught_up_with_the_last_line(
 
     assert first == (True, False)
     assert live.caught_up
-    assert store.meta("catch_up_done") == str(NOW)
+    assert scalar(store.conn, "SELECT catch_up_done FROM host") == NOW
 
 
 def test_a_store_that_refuses_loses_nothing_and_is_asked_again(

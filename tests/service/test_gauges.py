@@ -28,7 +28,7 @@ def active(found: Snapshot) -> dict[tuple[str, ...], object]:
 
 
 def taken(store: SqliteStore, live: Live, **options: bool) -> Snapshot:
-    return make_snapshot(store.conn, live, store.path, NOW, project_label=False, **options)
+    return make_snapshot(store.conn, live, store.database, store.host_id, NOW, project_label=False, **options)
 
 
 def test_the_age_of_the_oldest_unread_change_is_the_lag(store: SqliteStore, live: Live) -> None:

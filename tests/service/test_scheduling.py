@@ -12,7 +12,7 @@ from ccagent.errors import StoreError
 from ccagent.service.following import Following
 from ccagent.service.live import Live, StatusFile, read_status
 from ccagent.service.scheduling import REPLACED_SECONDS, ROLLUP_SECONDS, Scheduling, keep_zone
-from ccagent.store.scalar import scalar
+from ccagent.store.connection import scalar
 from ccagent.store.sqlite import SqliteStore
 from tests.daemon.rig import small_session
 from tests.service.conftest import NOW

@@ -12,8 +12,9 @@ import pytest
 
 from ccagent.errors import ConfigError, InstanceRunningError
 from ccagent.store.instance import InstanceLock, holder
+from ccagent.store.location import parse_database
 
-HOLD = "import sys\nfrom ccagent.store.instance import InstanceLock\nInstanceLock(sys.argv[1]).acquire()\n\
+HOLD = "import sys\nfrom ccagent.store.instance import InstanceLock\nfrom ccagent.store.location import parse_database\nInstanceLock(parse_database(sys.argv[1])).acquire()\n\
 print('held', flush=True)\nsys.stdin.read()\n"
 
 
@@ -23,27 +24,27 @@ def database(tmp_path: Path) -> Path:
 
 
 def test_a_second_writer_is_refused_and_told_who_holds_the_lock(database: Path) -> None:
-    with InstanceLock(str(database)), pytest.raises(InstanceRunningError, match=rf"pid {os.getpid()}\).*{database}"):
-        InstanceLock(str(database)).acquire()
+    with InstanceLock(parse_database(str(database))), pytest.raises(InstanceRunningError, match=rf"pid {os.getpid()}\).*{database}"):
+        InstanceLock(parse_database(str(database))).acquire()
 
 
 def test_a_released_lock_may_be_taken(database: Path) -> None:
-    with InstanceLock(str(database)):
+    with InstanceLock(parse_database(str(database))):
         pass
 
-    with InstanceLock(str(database)):
-        assert holder(database) == os.getpid()
+    with InstanceLock(parse_database(str(database))):
+        assert holder(str(database)) == os.getpid()
 
 
 def test_nobody_holds_a_lock_whose_file_was_left_behind(database: Path) -> None:
-    with InstanceLock(str(database)):
+    with InstanceLock(parse_database(str(database))):
         pass
 
-    assert (holder(database), Path(f"{database}.lock").exists()) == (None, True)
+    assert (holder(str(database)), Path(f"{database}.lock").exists()) == (None, True)
 
 
 def test_nobody_holds_a_database_that_is_not_there(database: Path) -> None:
-    assert holder(database) is None
+    assert holder(str(database)) is None
 
 
 def test_the_lock_of_a_killed_process_is_free(database: Path) -> None:
@@ -53,18 +54,18 @@ def test_the_lock_of_a_killed_process_is_free(database: Path) -> None:
     ) as process:  # fmt: skip
         assert process.stdout is not None
         assert process.stdout.readline() == b"held\n"
-        assert holder(database) == process.pid
+        assert holder(str(database)) == process.pid
         with pytest.raises(InstanceRunningError, match=f"pid {process.pid}"):
-            InstanceLock(str(database)).acquire()
+            InstanceLock(parse_database(str(database))).acquire()
 
         process.kill()
 
-    with InstanceLock(str(database)):
-        assert holder(database) == os.getpid()
+    with InstanceLock(parse_database(str(database))):
+        assert holder(str(database)) == os.getpid()
 
 
 def test_the_lock_is_the_owners_alone(database: Path) -> None:
-    with InstanceLock(str(database)) as lock:
+    with InstanceLock(parse_database(str(database))) as lock:
         assert stat.S_IMODE(lock.path.stat().st_mode) == 0o600
 
 
@@ -72,4 +73,4 @@ def test_a_lock_that_cannot_be_opened_says_why(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
 
     with pytest.raises(ConfigError, match="cannot create the folder"):
-        InstanceLock(str(tmp_path / "file" / "ccagent.db")).acquire()
+        InstanceLock(parse_database(str(tmp_path / "file" / "ccagent.db"))).acquire()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import apsw
 import pytest
 
 from ccagent.facts.model import Context
 from ccagent.store import interning
+from ccagent.store.connection import SqliteConnection
 from ccagent.store.interning import Contexts, Names
 from ccagent.store.schema import statements
 
@@ -16,22 +16,22 @@ HERE = Context("s", "/p", "/p", "main", "2.1.30", None, "default", None, None, 0
 
 
 @pytest.fixture
-def conn() -> Iterator[apsw.Connection]:
-    conn = apsw.Connection(":memory:")
+def conn() -> Iterator[SqliteConnection]:
+    conn = SqliteConnection(":memory:")
     for statement in statements("sqlite"):
         conn.execute(statement)
     yield conn
     conn.close()
 
 
-def test_a_text_has_one_number(conn: apsw.Connection) -> None:
+def test_a_text_has_one_number(conn: SqliteConnection) -> None:
     names = Names(conn)
 
     assert names.id("a") == names.id("a") != names.id("b")
     assert names.text(names.id("b")) == "b"
 
 
-def test_another_writer_finds_the_same_numbers(conn: apsw.Connection) -> None:
+def test_another_writer_finds_the_same_numbers(conn: SqliteConnection) -> None:
     number = Names(conn).id("a")
 
     other = Names(conn)
@@ -39,13 +39,13 @@ def test_another_writer_finds_the_same_numbers(conn: apsw.Connection) -> None:
     assert (other.id("a"), other.text(number)) == (number, "a")
 
 
-def test_no_text_has_no_number(conn: apsw.Connection) -> None:
+def test_no_text_has_no_number(conn: SqliteConnection) -> None:
     names = Names(conn)
 
     assert (names.optional(None), names.text(None)) == (None, None)
 
 
-def test_numbers_of_a_rolled_back_transaction_are_void(conn: apsw.Connection) -> None:
+def test_numbers_of_a_rolled_back_transaction_are_void(conn: SqliteConnection) -> None:
     names = Names(conn)
     conn.execute("BEGIN")
     lost = names.id("lost")
@@ -56,7 +56,7 @@ def test_numbers_of_a_rolled_back_transaction_are_void(conn: apsw.Connection) ->
     assert names.text(lost) == "kept"
 
 
-def test_half_a_surrogate_pair_is_stored_as_a_question_mark(conn: apsw.Connection) -> None:
+def test_half_a_surrogate_pair_is_stored_as_a_question_mark(conn: SqliteConnection) -> None:
     names = Names(conn)
 
     number = names.id("\ud83d")
@@ -64,12 +64,12 @@ def test_half_a_surrogate_pair_is_stored_as_a_question_mark(conn: apsw.Connectio
     assert Names(conn).text(number) == "?"
 
 
-def test_a_number_that_was_never_given_is_damage(conn: apsw.Connection) -> None:
+def test_a_number_that_was_never_given_is_damage(conn: SqliteConnection) -> None:
     with pytest.raises(KeyError, match="ccagent verify"):
         Names(conn).text(77)
 
 
-def test_memory_is_bounded_and_numbers_stay(conn: apsw.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_is_bounded_and_numbers_stay(conn: SqliteConnection, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(interning, "REMEMBERED", 3)
     names = Names(conn)
     numbers = {text: names.id(text) for text in "abcdefgh"}
@@ -77,7 +77,7 @@ def test_memory_is_bounded_and_numbers_stay(conn: apsw.Connection, monkeypatch: 
     assert {text: names.id(text) for text in "abcdefgh"} == numbers
 
 
-def test_a_context_has_one_number_and_comes_back_whole(conn: apsw.Connection) -> None:
+def test_a_context_has_one_number_and_comes_back_whole(conn: SqliteConnection) -> None:
     contexts = Contexts(conn, Names(conn))
 
     number = contexts.id(HERE)
@@ -88,5 +88,5 @@ def test_a_context_has_one_number_and_comes_back_whole(conn: apsw.Connection) ->
     assert contexts.id(HERE._replace(rank=1)) != number
 
 
-def test_another_writer_finds_the_same_context(conn: apsw.Connection) -> None:
+def test_another_writer_finds_the_same_context(conn: SqliteConnection) -> None:
     assert Contexts(conn, Names(conn)).id(HERE) == Contexts(conn, Names(conn)).id(HERE)

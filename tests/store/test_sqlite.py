@@ -11,6 +11,7 @@ import pytest
 
 from ccagent.clock import FakeClock
 from ccagent.errors import ConfigError, StoreError
+from ccagent.store.hosts import read_host
 from ccagent.store.sqlite import SqliteStore
 
 
@@ -91,12 +92,12 @@ def test_a_database_that_was_unlinked_or_replaced_is_noticed(path: Path, replace
 
 def test_identity_and_start_survive_a_restart(path: Path) -> None:
     store = opened(path, 5_000)
-    first = [store.meta(name) for name in ("host_id", "instance_id", "created_at")]
+    first = (store.host_id, store.instance_id, store.meta("created_at"))
     store.close()
 
     store = opened(path, 9_000)
 
-    assert [store.meta(name) for name in ("host_id", "instance_id", "created_at")] == first
+    assert (store.host_id, store.instance_id, store.meta("created_at")) == first
     assert first[2] == "5000"
     store.close()
 
@@ -131,6 +132,7 @@ def test_the_end_of_the_first_catch_up_is_written_once(path: Path) -> None:
 
     store.catch_up_done()
 
-    assert store.meta("catch_up_done") == "1000"
-    assert store.meta("ledger_start") is None
+    host = read_host(store.conn)
+    assert host is not None
+    assert (host.catch_up_done, host.ledger_start) == (1_000, None)
     store.close()

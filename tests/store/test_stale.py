@@ -23,7 +23,7 @@ def sent_turn(**options: Any) -> tuple[Feed, Session]:
 def test_a_request_that_grows_after_it_was_sent_counts_as_stale() -> None:
     feed, session = sent_turn()
     feed.store.send_to(("otlp",))
-    feed.store.write(lambda conn: outbox.create_cursor(conn, "otlp", "traces", "h", START_MS))
+    feed.store.write(lambda conn: outbox.create_cursor(conn, "otlp", "traces", 1, START_MS))
     feed.store.write(lambda conn: conn.execute("UPDATE export_cursor SET closed_seq = 1000000"))
 
     session.assistant(text("more of it"), usage=Usage(output=500), message_id="msg_stale")
@@ -35,7 +35,7 @@ def test_a_request_that_grows_after_it_was_sent_counts_as_stale() -> None:
 def test_a_request_that_grows_before_it_was_sent_is_not_stale() -> None:
     feed, session = sent_turn()
     feed.store.send_to(("otlp",))
-    feed.store.write(lambda conn: outbox.create_cursor(conn, "otlp", "traces", "h", START_MS))
+    feed.store.write(lambda conn: outbox.create_cursor(conn, "otlp", "traces", 1, START_MS))
 
     session.assistant(text("more of it"), usage=Usage(output=500), message_id="msg_stale")
     feed.read(session)

@@ -21,7 +21,7 @@ class ClosedFact:
     call that launched it. `project` and `cwd` decide the tier and are never sent.
     """
 
-    fact_id: int
+    key: bytes
     event_type: EventType
     native: str
     status: int

@@ -20,6 +20,7 @@ from ccagent.export.otlp.spans import trace_request
 from ccagent.export.otlp.verdict import Kind, Verdict
 from ccagent.failpoints import hit
 from ccagent.store import outbox as store
+from ccagent.store.connection import Connection
 
 SIGNAL: Final[Signal] = "traces"
 
@@ -45,8 +46,8 @@ GROW_AFTER: Final = 100
 BACKLOG_LIMIT: Final = 1_000_000
 """Counting the backlog stops here."""
 
-Reader = Callable[[], AbstractContextManager[store.Connection]]
-Write = Callable[[Callable[[store.Connection], None]], Any]
+Reader = Callable[[], AbstractContextManager[Connection]]
+Write = Callable[[Callable[[Connection], None]], Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +72,7 @@ class Outbox:
         destination: str,
         sender: Sender,
         *,
-        host: str,
+        host: int,
         resource: Mapping[str, AttributeValue],
         version: str,
         reader: Reader,
@@ -147,13 +148,13 @@ class Outbox:
                 return step
         after = max(cursor.closed_seq, self._scanned)
         with self._reader() as conn:
-            top = store.last_closed(conn)
+            top = store.last_closed(conn, self._host)
             upto = min(top, after + SCAN_SEQS)
             limit = self._narrow or self._max_spans
-            rows = store.closed_facts(conn, after, limit, upto_seq=upto, not_before=cursor.not_before)
+            rows = store.closed_facts(conn, self._host, after, limit, upto_seq=upto, not_before=cursor.not_before)
             end = rows[-1][0] if len(rows) == limit else upto
             batch = collect(rows, self._tier, max_bytes=self._bytes, end=end)
-            past = store.count_history(conn, after, batch.end, cursor.not_before) if batch.end > after else 0
+            past = store.count_history(conn, self._host, after, batch.end, cursor.not_before) if batch.end > after else 0
         if not batch.spans:
             return self._skip(cursor, batch, past, top, now_ms)
         if not self.circuit.ready(now_ms):
@@ -253,7 +254,7 @@ class Outbox:
         """
         self._probing = False
         with self._reader() as conn:
-            rows = store.closed_facts(conn, cursor.closed_seq, PROBES, not_before=cursor.not_before)
+            rows = store.closed_facts(conn, self._host, cursor.closed_seq, PROBES, not_before=cursor.not_before)
         others = [row for row in rows if collect([row], self._tier, max_bytes=1, end=row[0]).spans][1:]
         if not others or not self.circuit.ready(now_ms):
             return None
@@ -268,7 +269,7 @@ class Outbox:
         return Step(outcome="narrowed")
 
     def _move(self, cursor: store.Cursor, end: int, now_ms: int, *, sent: int = 0, rejected: int = 0) -> None:
-        def job(conn: store.Connection) -> None:
+        def job(conn: Connection) -> None:
             hit("before_cursor")
             store.advance_cursor(conn, cursor, end, now_ms, sent=sent, rejected=rejected)
 
@@ -277,8 +278,8 @@ class Outbox:
     def _bury(self, cursor: store.Cursor, batch: Batch, reason: DropReason, message: str, now_ms: int) -> None:
         seq, fact = batch.facts[0]
 
-        def job(conn: store.Connection) -> None:
-            store.bury(conn, cursor, [fact.fact_id], f"{reason}: {message}", now_ms)
+        def job(conn: Connection) -> None:
+            store.bury(conn, cursor, [fact.key], f"{reason}: {message}", now_ms)
             hit("before_cursor")
             store.advance_cursor(conn, cursor, seq, now_ms)
 

@@ -23,6 +23,9 @@ _DECODE: Final = msgspec.json.Decoder(Record).decode
 _STDLIB: Final = json.JSONDecoder()
 _BLANK: Final = re.compile(r"[ \t\r\n]*")
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
+_NUL: Final = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
+"""An escaped NUL: SQLite keeps it, Postgres refuses it, so it becomes U+FFFD in both."""
+
 _BOM: Final = b"\xef\xbb\xbf"
 
 S = TypeVar("S", bound=Struct)
@@ -39,6 +42,8 @@ class Parsed:
 
 def parse(line: bytes) -> Record | Parsed:
     """The one record of a sound line, else what could be recovered. `line` has no newline and is not blank."""
+    if b"\\u0000" in line:
+        line = _NUL.sub(rb"\1\\ufffd", line)
     try:
         return _DECODE(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -1,0 +1,163 @@
+"""What a recount has counted, by content key: some in memory, the rest in sorted runs of a temporary file.
+
+Of each thing only a 16-byte hash, a few numbers and the numbers of two texts are kept, so any length of history is
+recounted in the memory that `LIMIT` things need. The file has no name, holds hashes and integers, and ends with the
+process.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from enum import IntEnum, IntFlag
+from heapq import merge
+from operator import itemgetter
+from struct import Struct
+from typing import Final
+
+LIMIT: Final = 50_000
+"""Things held in memory, at half a kilobyte each."""
+
+BLOCK: Final = 2_000
+"""Things of a run that are read at once."""
+
+NEVER: Final = 1 << 62
+"""Stands for an unknown time; sorts behind all known ones."""
+
+NO_TEXT: Final = 0
+"""Number of the text that is none."""
+
+
+class Kind(IntEnum):
+    """What a thing is."""
+
+    SESSION = 1
+    REQUEST = 2
+    CALL = 3
+    COMPACTION = 4
+
+
+class Seen(IntFlag):
+    """Where a tool call was seen."""
+
+    CALLED = 1  # a tool_use block of the chain itself
+    RELAYED = 2  # a tool_use block inside agent_progress
+    ANSWERED = 4  # a tool_result block in a user record
+    FAILED = 8  # … flagged as an error
+    ANSWER_RELAYED = 16  # a tool_result block inside agent_progress
+
+
+KIND, SEEN, RANK, AT, SESSION, NAME, FIRST, COUNTERS = range(8)
+"""Places in an entry: kind; flags `Seen`; the owner's rank and time (ms); numbers of the owner's session and of its
+model or tool; the first time of all (ms). From COUNTERS on there are six token counters."""
+
+Entry = list[int]
+Keyed = tuple[bytes, Entry]
+
+_PACKED: Final = Struct("<16sBBBqIIq6q")
+_KEY: Final = itemgetter(0)
+
+
+class Texts:
+    """Session ids, models and tools as numbers; `NO_TEXT` is none."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+        self._texts: list[str] = [""]
+
+    def number(self, text: str | None) -> int:
+        """The number of a text, given now if it has none."""
+        if text is None:
+            return NO_TEXT
+        known = self._numbers.get(text)
+        if known is None:
+            known = self._numbers[text] = len(self._texts)
+            self._texts.append(text)
+        return known
+
+    def text(self, number: int) -> str | None:
+        """The text of a number that was given."""
+        return None if number == NO_TEXT else self._texts[number]
+
+
+class Tally:
+    """The things counted so far. Adding commutes: neither the order of files nor that of lines shows in the result."""
+
+    def __init__(self, limit: int = LIMIT) -> None:
+        self.texts = Texts()
+        self._limit = limit
+        self._held: dict[bytes, Entry] = {}
+        self._runs: list[tuple[int, int]] = []
+        self._file = -1
+        self._end = 0
+
+    def add(self, key: bytes, entry: Entry) -> None:
+        """Take in one sight of the thing `key`; `entry` is the tally's from here on. OSError where the disk is full."""
+        known = self._held.get(key)
+        if known is not None:
+            self._join(known, entry)
+            return
+        self._held[key] = entry
+        if len(self._held) >= self._limit:
+            self._spill()
+
+    def sorted(self) -> Iterator[Keyed]:
+        """All things in the order of their keys, each once. May be asked again; do not add meanwhile."""
+        held = iter(sorted(self._held.items(), key=_KEY))
+        if not self._runs:
+            yield from held
+            return
+        last: Keyed | None = None
+        for key, entry in merge(*(self._run(*run) for run in self._runs), held, key=_KEY):
+            if last is not None and last[0] == key:
+                self._join(last[1], entry)
+                continue
+            if last is not None:
+                yield last
+            last = key, entry.copy()
+        if last is not None:
+            yield last
+
+    def close(self) -> None:
+        """Give the temporary file up."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+    def _join(self, into: Entry, other: Entry) -> None:
+        into[SEEN] |= other[SEEN]
+        if other[FIRST] < into[FIRST]:
+            into[FIRST] = other[FIRST]
+        for place in range(COUNTERS, COUNTERS + 6):
+            if other[place] > into[place]:
+                into[place] = other[place]
+        owner, claimant = into[RANK : NAME + 1], other[RANK : NAME + 1]
+        if owner != claimant and self._order(claimant) < self._order(owner):
+            into[RANK : NAME + 1] = claimant
+
+    def _order(self, owner: list[int]) -> tuple[object, ...]:
+        rank, at, session, name = owner
+        texts = self.texts
+        return rank, at, session == NO_TEXT, texts.text(session), name == NO_TEXT, texts.text(name)
+
+    def _spill(self) -> None:
+        if self._file < 0:
+            with tempfile.TemporaryFile() as file:
+                self._file = os.dup(file.fileno())
+        pack = _PACKED.pack
+        start, lines = self._end, sorted(self._held.items(), key=_KEY)
+        for first in range(0, len(lines), BLOCK):
+            block = memoryview(b"".join(pack(key, *entry) for key, entry in lines[first : first + BLOCK]))
+            while block:
+                written = os.pwrite(self._file, block, self._end)
+                self._end += written
+                block = block[written:]
+        self._runs.append((start, self._end))
+        self._held.clear()
+
+    def _run(self, start: int, end: int) -> Iterator[Keyed]:
+        size = _PACKED.size * BLOCK
+        for place in range(start, end, size):
+            for key, *entry in _PACKED.iter_unpack(os.pread(self._file, min(size, end - place), place)):
+                yield key, entry

@@ -1,0 +1,102 @@
+"""What released versions left behind: a database of each schema version, and what that version said of it.
+
+    python -m tests.store.releases DATABASE FOLDER
+
+packs a database that a release has written, with what the checked-out code says of it, into FOLDER.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import sqlite3
+import subprocess
+import sys
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).parent / "released"
+
+TREE = b"/home/demo/.claude/projects"
+"""Where the transcripts lay when the databases were written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """The last release with one schema version, as `released/<version>` holds it."""
+
+    version: int
+
+    @property
+    def folder(self) -> Path:
+        return FOLDER / str(self.version)
+
+    def write_database(self, path: Path, tree: Path | None = None) -> Path:
+        """Make the database at `path`, as the release left it; its transcripts lie below `tree`, if one is given."""
+        conn = sqlite3.connect(path)
+        conn.execute("PRAGMA journal_mode = WAL")
+        conn.executescript(unpacked(self.folder / "database.sql.gz").decode())
+        if tree is not None:
+            for number, old in conn.execute("SELECT id, path FROM file").fetchall():
+                moved = bytes(tree) + old.removeprefix(TREE)
+                conn.execute("UPDATE file SET path = ? WHERE id = ?", (moved, number))
+        conn.commit()
+        conn.close()
+        path.chmod(0o600)
+        return path
+
+    def write_transcripts(self, tree: Path) -> Path:
+        """Lay the transcripts below `tree`."""
+        with tarfile.open(fileobj=io.BytesIO(unpacked(self.folder / "transcripts.tar.gz"))) as archive:
+            archive.extractall(tree, filter="data")
+        return tree
+
+    @property
+    def canonical(self) -> list[str]:
+        """The canonical dump that the release made of its database."""
+        return unpacked(self.folder / "canonical.jsonl.gz").decode().splitlines()
+
+    @property
+    def usage(self) -> dict[str, Any]:
+        """The one row of the release's `usage --by total --json`."""
+        document = json.loads((self.folder / "usage.json").read_text())
+        row: dict[str, Any] = document["rows"][0]
+        return row
+
+
+RELEASES = [Release(version) for version in sorted(int(path.name) for path in FOLDER.iterdir() if path.is_dir())]
+
+
+def unpacked(path: Path) -> bytes:
+    return gzip.decompress(path.read_bytes())
+
+
+def packed(data: bytes) -> bytes:
+    """The same bytes for the same data, whenever it is packed."""
+    return gzip.compress(data, mtime=0)
+
+
+def pack(database: Path, folder: Path) -> None:
+    """Write `database.sql.gz`, `canonical.jsonl.gz` and `usage.json` of a closed database into `folder`."""
+    from ccagent.store.open import open_reader
+    from ccagent.store.view import canonical_dump
+
+    folder.mkdir(parents=True, exist_ok=True)
+    conn = sqlite3.connect(database)
+    version = conn.execute("PRAGMA user_version").fetchone()[0]
+    text = "\n".join([*conn.iterdump(), f"PRAGMA user_version = {version};", ""])
+    conn.close()
+    (folder / "database.sql.gz").write_bytes(packed(text.encode()))
+    with open_reader(database) as reader:
+        (folder / "canonical.jsonl.gz").write_bytes(
+            packed("".join(f"{row}\n" for row in canonical_dump(reader)).encode())
+        )
+    command = [sys.executable, "-m", "ccagent", "usage", "--by", "total", "--json", "--db", str(database)]
+    (folder / "usage.json").write_bytes(subprocess.run(command, check=True, capture_output=True).stdout)
+
+
+if __name__ == "__main__":
+    pack(Path(sys.argv[1]), Path(sys.argv[2]))

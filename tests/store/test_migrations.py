@@ -1,0 +1,475 @@
+"""A database of every released schema version becomes one of this version, and nothing is lost or counted again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from ccagent import failpoints
+from ccagent.clock import FakeClock
+from ccagent.errors import StoreError
+from ccagent.service.following import Following
+from ccagent.service.live import Live
+from ccagent.store import rollups
+from ccagent.store.connection import SqliteConnection, scalar
+from ccagent.store.migrations import STEPS, create, migrate, read_version, require_current
+from ccagent.store.migrations import backups as backups_module
+from ccagent.store.migrations.backups import KEPT, migration_backups
+from ccagent.store.open import open_reader
+from ccagent.store.schema import SCHEMA_VERSION
+from ccagent.store.sqlite import SqliteStore
+from ccagent.store.view import canonical_dump
+from tests.house.source import ROOT
+from tests.store.releases import RELEASES, Release, pack, unpacked
+
+OLD = [release for release in RELEASES if release.version < SCHEMA_VERSION]
+AFTER_MS = 60_000
+"""When the next start comes after what the release did last: before any timer of a day or an idle hour."""
+
+OPEN = """
+import sys
+from ccagent.clock import SystemClock
+from ccagent.store.sqlite import SqliteStore
+SqliteStore(sys.argv[1], clock=SystemClock()).close()
+"""
+
+every_release = pytest.mark.parametrize("release", RELEASES, ids=lambda release: f"from-{release.version}")
+every_old_release = pytest.mark.parametrize("release", OLD, ids=lambda release: f"from-{release.version}")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    folder = tmp_path / "data"
+    folder.mkdir(mode=0o700)
+    return folder / "ccagent.db"
+
+
+@pytest.fixture(autouse=True)
+def disarmed() -> Iterator[None]:
+    yield
+    failpoints.arm(None)
+
+
+def opened(path: Path) -> SqliteStore:
+    """What a start does, a moment after the release's own last one."""
+    with closing(sqlite3.connect(path)) as conn:
+        created = int(conn.execute("SELECT value FROM meta WHERE name = 'created_at'").fetchone()[0])
+    return SqliteStore(path, clock=FakeClock(created + AFTER_MS))
+
+
+def rows(path: Path, sql: str) -> list[tuple[Any, ...]]:
+    with closing(sqlite3.connect(path)) as conn:
+        return conn.execute(sql).fetchall()
+
+
+def version_of(path: Path) -> int:
+    return int(rows(path, "PRAGMA user_version")[0][0])
+
+
+def normal(sql: str) -> str:
+    """A statement without its comments and with one way of spacing."""
+    text = re.sub(r"--[^\n]*", " ", sql)
+    return re.sub(r"\s*([(),])\s*", r"\1", re.sub(r"\s+", " ", text)).strip()
+
+
+def schema_of(conn: SqliteConnection) -> dict[str, str | None]:
+    found = conn.execute("SELECT type || ' ' || name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite_stat%'")
+    return {name: None if sql is None else normal(sql) for name, sql in found}
+
+
+def digest(path: Path) -> dict[str, str]:
+    """What every file in the folder of the database hashes to."""
+    return {
+        file.name: hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in path.parent.iterdir()
+        if file.stat().st_size
+    }
+
+
+# ---- every version has its step and its fixture ------------------------------------------------------------------------
+
+
+def test_every_version_before_this_one_has_a_step_to_the_next() -> None:
+    assert {start: step.to for start, step in STEPS.items()} == {
+        version: version + 1 for version in range(1, SCHEMA_VERSION)
+    }
+
+
+def test_every_version_before_this_one_has_a_database_that_its_release_wrote() -> None:
+    there = {release.version for release in RELEASES}
+
+    assert set(range(1, SCHEMA_VERSION)) <= there
+    assert max(there) <= SCHEMA_VERSION
+
+
+@every_release
+def test_the_database_of_a_release_holds_every_kind_of_fact_that_it_knew(release: Release, path: Path) -> None:
+    release.write_database(path)
+
+    filled = {name for (name,) in rows(path, "SELECT name FROM sqlite_schema WHERE type = 'table'")
+              if rows(path, f"SELECT 1 FROM {name} LIMIT 1")}  # fmt: skip
+    assert version_of(path) == release.version
+    assert [kind for (kind,) in rows(path, "SELECT DISTINCT type FROM fact ORDER BY 1")] == list(range(1, 11))
+    assert filled >= {
+        "meta", "name", "context", "file", "quarantine", "fact", "agent", "total", "histogram", "label_value", "dirty",
+        "rollup", "export_cursor", "export_dead",
+    }  # fmt: skip
+    assert rows(path, "SELECT COUNT(DISTINCT exportable) FROM total") == [(2,)]
+    assert rows(path, "SELECT COUNT(*) > 0 FROM agent WHERE linked_at IS NULL") == [(1,)]
+    assert rows(path, "SELECT COUNT(*) > 0 FROM fact WHERE ended = 1") == [(1,)]
+    assert rows(path, "SELECT COUNT(*) > 0 FROM file WHERE carry IS NOT NULL") == [(1,)]
+
+
+# ---- what a migration leaves ---------------------------------------------------------------------------------------------
+
+
+@every_release
+def test_a_migrated_database_has_the_schema_of_a_new_one(release: Release, path: Path) -> None:
+    release.write_database(path)
+    new = SqliteConnection(":memory:")
+    create(new, 0)
+
+    store = opened(path)
+
+    assert schema_of(SqliteConnection(str(path))) == schema_of(new)
+    assert read_version(store.conn) == SCHEMA_VERSION
+    assert rows(path, "PRAGMA integrity_check") == [("ok",)]
+    store.close()
+
+
+@every_release
+def test_the_canonical_dump_is_what_the_release_made_of_it(release: Release, path: Path) -> None:
+    release.write_database(path)
+
+    store = opened(path)
+
+    assert list(canonical_dump(store.conn)) == release.canonical
+    store.close()
+
+
+@every_release
+def test_usage_is_what_the_release_told(release: Release, path: Path) -> None:
+    release.write_database(path)
+    opened(path).close()
+
+    command = [sys.executable, "-m", "ccagent", "usage", "--by", "total", "--json", "--db", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+
+    row = json.loads(done.stdout)["rows"][0]
+    assert {name: row[name] for name in release.usage} == release.usage
+
+
+@every_old_release
+def test_counters_histograms_and_budgets_go_on_from_where_they_were(release: Release, path: Path) -> None:
+    release.write_database(path)
+    totals = "SELECT metric, labels, exportable, value, created_at FROM total ORDER BY 1, 2, 3"
+    histograms = "SELECT metric, labels, exportable, counts, sum, created_at FROM histogram ORDER BY 1, 2, 3"
+    admitted = "SELECT metric, label, value FROM label_value ORDER BY 1, 2, 3"
+    before = [rows(path, sql) for sql in (totals, histograms, admitted)]
+
+    opened(path).close()
+
+    assert [rows(path, sql) for sql in (totals, histograms, admitted)] == before
+    assert rows(path, "SELECT DISTINCT host, base FROM total") == [(1, 0)]
+    assert rows(path, "SELECT DISTINCT host, base, base_sum FROM histogram") == [(1, None, 0.0)]
+
+
+def test_the_writer_of_version_1_becomes_the_first_host(path: Path) -> None:
+    Release(1).write_database(path)
+    names = ("host_id", "instance_id", "seq", "created_at", "ledger_start", "catch_up_done")
+    meta = dict(rows(path, "SELECT name, value FROM meta"))
+
+    opened(path).close()
+
+    (host,) = rows(path, f"SELECT {', '.join(names)}, id, commits FROM host")
+    assert [str(value) for value in host] == [meta[name] for name in names] + ["1", "0"]
+    kept = dict(rows(path, "SELECT name, value FROM meta"))
+    assert kept == {name: meta[name] for name in ("created_at", "generation", "zone")}
+
+
+def test_what_pointed_to_a_number_of_version_1_points_to_the_key(path: Path) -> None:
+    Release(1).write_database(path)
+    calls = """SELECT tool.key, request.key FROM fact tool JOIN fact request ON request.id = tool.request ORDER BY 1"""
+    dead = "SELECT f.key, d.reason, d.dropped_at FROM export_dead d JOIN fact f ON f.id = d.fact"
+    closed = "SELECT key, closed_seq FROM fact ORDER BY 1"
+    before = [rows(path, sql) for sql in (calls, dead, closed)]
+
+    opened(path).close()
+
+    after = [
+        rows(path, sql)
+        for sql in (
+            "SELECT key, request FROM fact WHERE request IS NOT NULL ORDER BY 1",
+            "SELECT key, reason, dropped_at FROM export_dead",
+            closed,
+        )
+    ]
+    assert all(before)
+    assert after == before
+    assert rows(path, "SELECT COUNT(*) FROM fact WHERE (closed_seq IS NULL) <> (closed_host IS NULL)") == [(0,)]
+
+
+def test_cursors_of_version_1_belong_to_the_first_host(path: Path) -> None:
+    Release(1).write_database(path)
+    columns = "destination, signal, named_at, closed_seq, updated_at, sent, rejected"
+    before = rows(path, f"SELECT {columns} FROM export_cursor")
+
+    opened(path).close()
+
+    assert rows(path, f"SELECT {columns} FROM export_cursor WHERE host = 1") == before
+
+
+@every_release
+def test_all_rollups_are_made_anew_from_what_the_migration_marked(release: Release, path: Path) -> None:
+    release.write_database(path)
+    zone = ZoneInfo("Asia/Kathmandu")
+    store = opened(path)
+
+    while store.write(lambda conn: rollups.refresh(conn, zone)):
+        pass
+
+    refreshed = rows(path, "SELECT * FROM rollup")
+    store.write(lambda conn: rollups.rebuild(conn, zone))
+    assert refreshed
+    assert rows(path, "SELECT * FROM rollup") == refreshed
+    store.close()
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["in-place", "moved-away"])
+@every_release
+def test_the_same_transcripts_add_nothing(release: Release, path: Path, tmp_path: Path, known: bool) -> None:
+    tree = release.write_transcripts(tmp_path / "projects")
+    release.write_database(path, tree if known else None)
+    amounts = "SELECT metric, labels, exportable, value FROM total WHERE metric LIKE 'tokens%' OR metric LIKE 'cost%'"
+    read = "SELECT value FROM total WHERE metric = 'ingest.bytes'"
+    before = [rows(path, f"{amounts} ORDER BY 1, 2, 3"), rows(path, read)]
+    store = opened(path)
+
+    following = Following(store, [tree], Live(started_ms=0), FakeClock(0), max_line=1 << 20, scan_seconds=60.0)
+    while following.turn():
+        pass
+    following.follower.close()
+
+    assert list(canonical_dump(store.conn)) == release.canonical
+    assert rows(path, f"{amounts} ORDER BY 1, 2, 3") == before[0] != []
+    assert (rows(path, read) == before[1]) is known  # a tree in its place is not even read again
+    store.close()
+
+
+def test_a_view_of_the_user_is_left_alone(path: Path) -> None:
+    Release(1).write_database(path)
+    with closing(sqlite3.connect(path)) as conn:
+        conn.execute("CREATE VIEW my_errors AS SELECT session_id, tool_name FROM telemetry_events WHERE is_error = 1")
+        before = conn.execute("SELECT * FROM my_errors ORDER BY 1, 2").fetchall()
+
+    opened(path).close()
+
+    assert rows(path, "SELECT * FROM my_errors ORDER BY 1, 2") == before != []
+
+
+# ---- what stands in the way ----------------------------------------------------------------------------------------------
+
+
+@every_old_release
+def test_a_migration_that_fails_at_any_statement_changes_nothing(release: Release, path: Path) -> None:
+    release.write_database(path)
+    with closing(sqlite3.connect(path)) as conn:
+        before = list(conn.iterdump())
+    failures = 0
+
+    while version_of(path) == release.version:
+        failures += 1
+        failpoints.arm(failpoints.parse(f"migration:raise:{failures}"))
+        conn = SqliteConnection(str(path))
+        try:
+            migrate(conn)
+        except failpoints.InjectedFaultError:
+            with closing(sqlite3.connect(path)) as reader:
+                assert list(reader.iterdump()) == before
+        finally:
+            conn.close()
+
+    assert failures > 20
+    assert version_of(path) == SCHEMA_VERSION
+
+
+@pytest.mark.parametrize("count", [1, 20, 45])
+@every_old_release
+def test_killed_in_the_middle_it_is_what_it_was_and_the_next_start_goes_through(
+    release: Release, path: Path, count: int
+) -> None:
+    release.write_database(path)
+    environment = os.environ | {failpoints.VARIABLE: f"migration:kill:{count}"}
+
+    killed = subprocess.run([sys.executable, "-c", OPEN, str(path)], env=environment, cwd=ROOT, check=False)
+    between = version_of(path), rows(path, "PRAGMA integrity_check"), rows(path, "SELECT COUNT(*) FROM fact")
+    store = opened(path)
+
+    assert killed.returncode == -signal.SIGKILL
+    assert between == (release.version, [("ok",)], [(len(release.canonical),)])
+    assert list(canonical_dump(store.conn)) == release.canonical
+    store.close()
+
+
+def test_a_newer_database_is_refused_without_a_byte_written(path: Path) -> None:
+    create_at = SqliteConnection(str(path))  # not in WAL: even the journal mode stays
+    create(create_at, 0)
+    create_at.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+    create_at.close()
+    before = digest(path)
+
+    with pytest.raises(StoreError, match=rf"newer ccagent \(schema {SCHEMA_VERSION + 1}, this one knows") as told:
+        opened(path)
+
+    assert str(path) in str(told.value)
+    assert digest(path) == before
+
+
+def test_the_database_of_another_program_is_refused(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as conn:
+        conn.execute("CREATE TABLE bookmark (url TEXT)")
+        conn.commit()
+    before = digest(path)
+
+    with pytest.raises(StoreError, match="of another program; name another --db"):
+        SqliteStore(path, clock=FakeClock(0))
+
+    assert digest(path) == before
+
+
+def test_who_only_reads_an_older_database_is_told_what_to_do(path: Path) -> None:
+    Release(1).write_database(path)
+
+    conn = SqliteConnection(str(path))
+    with pytest.raises(StoreError, match=r"older ccagent \(schema 1, .* start `ccagent run` once"):
+        require_current(conn, str(path))
+    conn.close()
+    opened(path).close()
+    with open_reader(path) as reader:
+        require_current(reader, str(path))
+
+
+@every_old_release
+def test_of_two_that_start_at_once_one_migrates(release: Release, path: Path) -> None:
+    release.write_database(path)
+    done: list[int] = []
+
+    def start() -> None:
+        conn = SqliteConnection(str(path))
+        conn.set_busy_timeout(30_000)
+        done.append(migrate(conn))
+        conn.close()
+
+    threads = [threading.Thread(target=start) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(done) == [0, 0, 0, SCHEMA_VERSION - release.version]
+
+
+# ---- the backup before ---------------------------------------------------------------------------------------------------
+
+
+@every_old_release
+def test_a_backup_of_the_old_version_lies_beside_the_new_one(release: Release, path: Path) -> None:
+    release.write_database(path)
+    with closing(sqlite3.connect(path)) as conn:
+        before = list(conn.iterdump())
+
+    store = opened(path)
+
+    prepared = store.prepared
+    assert prepared.migrated
+    assert prepared.found == release.version
+    backup = prepared.backup
+    assert backup is not None
+    assert re.fullmatch(rf"ccagent\.db\.v{release.version}-\d{{8}}T\d{{6}}\.\d{{3}}Z\.bak", backup.name)
+    assert stat.S_IMODE(backup.stat().st_mode) == 0o600
+    assert version_of(backup) == release.version
+    with closing(sqlite3.connect(backup)) as conn:
+        assert list(conn.iterdump()) == before
+    store.close()
+    assert {file.name for file in path.parent.iterdir()} == {path.name, backup.name}
+
+
+def test_a_database_of_this_version_is_opened_without_a_backup(path: Path) -> None:
+    SqliteStore(path, clock=FakeClock(0)).close()
+
+    store = SqliteStore(path, clock=FakeClock(0))
+
+    assert not store.prepared.migrated
+    assert store.prepared.found == SCHEMA_VERSION
+    assert migration_backups(path) == []
+    store.close()
+
+
+def test_without_room_for_the_backup_nothing_is_changed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Release(1).write_database(path)
+    before = digest(path)
+    monkeypatch.setattr(backups_module, "ROOM", 1e9)
+
+    with pytest.raises(StoreError, match=r"with a backup before, needs .* MiB, but .* free some space"):
+        opened(path)
+
+    assert digest(path) == before
+
+
+def test_the_newest_backups_of_migrations_are_kept_and_what_a_kill_left_is_removed(path: Path) -> None:
+    Release(1).write_database(path)
+    others = [f"{path.name}.bak", "other.db.v1-20200101T000000.000Z.bak"]
+    old = [f"{path.name}.v{version}-2020010{version}T000000.000Z.bak" for version in (1, 2, 3)]
+    torn = f"{path.name}.v1-20200104T000000.000Z.bak.partial"
+    for name in (*others, *old, torn):
+        (path.parent / name).write_bytes(b"x")
+
+    store = opened(path)
+    store.close()
+
+    assert KEPT == 2
+    backup = store.prepared.backup
+    assert backup is not None
+    assert migration_backups(path) == [backup, path.with_name(old[2])]
+    assert {file.name for file in path.parent.iterdir()} == {path.name, backup.name, old[2], *others}
+
+
+def test_a_database_in_memory_needs_no_backup() -> None:
+    store = SqliteStore(":memory:", clock=FakeClock(0))
+
+    assert store.prepared.backup is None
+    assert scalar(store.conn, "PRAGMA user_version") == SCHEMA_VERSION
+    store.close()
+
+
+# ---- how the next fixture is made ----------------------------------------------------------------------------------------
+
+
+def test_what_is_packed_unpacks_to_the_same(tmp_path: Path, path: Path) -> None:
+    RELEASES[-1].write_database(path)
+    opened(path).close()
+
+    pack(path, tmp_path / "packed")
+
+    again = sqlite3.connect(":memory:")
+    again.executescript(unpacked(tmp_path / "packed" / "database.sql.gz").decode())
+    with closing(sqlite3.connect(path)) as conn:
+        assert list(again.iterdump()) == list(conn.iterdump())
+    again.close()
+    assert unpacked(tmp_path / "packed" / "canonical.jsonl.gz").decode().splitlines() == RELEASES[-1].canonical
+    assert json.loads((tmp_path / "packed" / "usage.json").read_text())["rows"][0] == RELEASES[-1].usage

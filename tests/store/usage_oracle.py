@@ -1,0 +1,325 @@
+"""Usage: what was spent in a range of time, by period, place, model, tool, skill, agent or session.
+
+Computed from facts, so it is exact at any moment, also while rollups lag behind. In every breakdown each token and
+each micro-dollar has one owner, and what has none stands in a row `unattributed`: rows add up to the total.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, cast
+from zoneinfo import ZoneInfo
+
+from ccagent.facts.model import QUALITY_NAMES, EventType, Flag, Quality
+from ccagent.rollups.buckets import QUARTER_MS, Unit, bucket_end, bucket_start, label
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    import apsw
+
+UNATTRIBUTED: Final = "unattributed"
+"""Key of what belongs to no project, tool, skill …; of facts without a time in rows by period."""
+
+TOKEN_KINDS: Final = ("input", "output", "cache_read", "cache_write_5m", "cache_write_1h")
+
+BY: Final = (
+    "total", "day", "hour", "week", "month", "project", "branch", "model", "tool", "skill", "agent", "session",
+)  # fmt: skip
+
+_UNITS: Final[dict[str, Unit]] = {"hour": "hour", "day": "day", "week": "week", "month": "month"}
+_CONTEXT_COLUMNS: Final = {"project": 1, "branch": 2, "skill": 3, "agent": 4, "session": 5}
+
+_TOKEN_SQL: Final = (
+    "COALESCE({f}.token_input, 0)",
+    "COALESCE({f}.token_output, 0)",
+    "COALESCE({f}.token_cache_read, 0)",
+    "COALESCE({f}.token_cache_write, 0) - COALESCE({f}.token_cache_write_1h, 0)",
+    "COALESCE({f}.token_cache_write_1h, 0)",
+)
+_LLM: Final = int(EventType.LLM_REQUEST)
+_TOOL: Final = int(EventType.TOOL_CALL)
+_COMPACTION: Final = int(EventType.COMPACTION)
+_SESSION: Final = int(EventType.SESSION)
+
+Number = int | None
+Group = tuple[Number, ...]  # raw group (name id, quarter …) and context id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageRow:
+    """Amounts of one group of facts. `cost_microusd` is None when there are requests and none of them has a price."""
+
+    key: str
+    requests: int
+    tokens: dict[str, int]
+    cost_microusd: int | None
+    unpriced_requests: int
+    sessions: int
+    tool_calls: int
+    tool_calls_relayed: int
+    tool_errors: int
+    compactions: int
+    lines_bad: int
+    quality: dict[str, int]
+
+
+@dataclass(slots=True)
+class _Sums:
+    """What is being added up for one row."""
+
+    requests: int = 0
+    tokens: list[int] = field(default_factory=lambda: [0] * len(TOKEN_KINDS))
+    cost: int = 0
+    unpriced: int = 0
+    quality: list[int] = field(default_factory=lambda: [0] * len(QUALITY_NAMES))
+    calls: int = 0
+    relayed: int = 0
+    errors: int = 0
+    compactions: int = 0
+    sessions: set[int] = field(default_factory=set)
+    session_count: int | None = None
+    bad: int = 0
+
+    def add_requests(self, values: Iterable[Number]) -> None:
+        """Add the columns of `_request_sums`."""
+        numbers = [value or 0 for value in values]
+        kinds = len(TOKEN_KINDS)
+        self.requests += numbers[0]
+        self.tokens = [a + b for a, b in zip(self.tokens, numbers[1 : 1 + kinds], strict=True)]
+        self.cost += numbers[1 + kinds]
+        self.unpriced += numbers[2 + kinds]
+        self.quality = [a + b for a, b in zip(self.quality, numbers[3 + kinds :], strict=True)]
+
+    def row(self, key: str) -> UsageRow:
+        return UsageRow(
+            key=key,
+            requests=self.requests,
+            tokens=dict(zip(TOKEN_KINDS, self.tokens, strict=True)),
+            cost_microusd=None if self.requests and self.unpriced == self.requests else self.cost,
+            unpriced_requests=self.unpriced,
+            sessions=len(self.sessions) if self.session_count is None else self.session_count,
+            tool_calls=self.calls,
+            tool_calls_relayed=self.relayed,
+            tool_errors=self.errors,
+            compactions=self.compactions,
+            lines_bad=self.bad,
+            quality=dict(zip(QUALITY_NAMES, self.quality, strict=True)),
+        )
+
+
+def _request_sums(alias: str) -> str:
+    """Sums over whole requests: number, five token kinds, cost, unpriced, number by quality."""
+    kinds = [f"SUM({sql.format(f=alias)})" for sql in _TOKEN_SQL]
+    qualities = [f"SUM({alias}.quality = {int(quality)})" for quality in Quality]
+    return ", ".join(["COUNT(*)", *kinds, f"SUM({alias}.cost)", f"SUM({alias}.cost IS NULL)", *qualities])
+
+
+def _split_sums() -> str:
+    """The same sums over requests split evenly over their calls: remainders and the request itself go to the first."""
+    first = "(w.place IS NULL OR w.place = 1)"
+    split = [*(sql.format(f="r") for sql in _TOKEN_SQL), "COALESCE(r.cost, 0)"]
+    calls = "COALESCE(w.calls, 1)"
+    shares = [f"SUM(({sql}) / {calls} + CASE WHEN {first} THEN ({sql}) % {calls} ELSE 0 END)" for sql in split]
+    whole = ["r.cost IS NULL", *(f"r.quality = {int(quality)}" for quality in Quality)]
+    return ", ".join([f"SUM({first})", *shares, *(f"SUM({first} AND {condition})" for condition in whole)])
+
+
+_CALL_SUMS: Final = (
+    f"SUM(f.name IS NOT NULL AND (f.flags & {int(Flag.DIRECT)}) <> 0), "
+    f"SUM(f.name IS NOT NULL AND (f.flags & {int(Flag.DIRECT)}) = 0), SUM((f.flags & {int(Flag.ERROR)}) <> 0)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Range:
+    """A range of time as a condition on a fact's first time; without a bound, facts without a time are in it."""
+
+    since: Number
+    until: Number
+
+    def where(self, column: str) -> str:
+        bounds = [(self.since, ">="), (self.until, "<")]
+        return " AND ".join([f"{column} {sign} {bound}" for bound, sign in bounds if bound is not None] or ["1"])
+
+    @property
+    def open(self) -> bool:
+        return self.since is None and self.until is None
+
+
+def usage(
+    reader: apsw.Connection, *, by: str, since_ms: int | None, until_ms: int | None, timezone: str | None
+) -> list[UsageRow]:
+    """Rows of usage in [since_ms, until_ms): a fact belongs to the range and the period of its first time.
+
+    `by` is one of `BY`; `timezone` an IANA name, None for the store's own. Rows by period ascend in time, others
+    descend in cost. A request by tool is split evenly over the calls it makes, remainders to the first by id; as a
+    request it is counted at that first call. `total` is exactly one row; `lines_bad` stands there alone.
+    Raises ValueError for an unknown `by`.
+    """
+    if by not in BY:
+        message = f"usage by {by!r} is not known; choose one of {', '.join(BY)}"
+        raise ValueError(message)
+    window = _Range(since_ms, until_ms)
+    if by == "total":
+        return [_total(reader, window)]
+    if by in _UNITS:
+        return _by_period(reader, _UNITS[by], window, stored_zone(reader) if timezone is None else ZoneInfo(timezone))
+    sums: dict[int, _Sums] = {}
+    if by == "tool":
+        _collect_by_tool(reader, window, sums)
+    elif by == "model":
+        _collect(reader, window, sums, *_model_groups(), lambda group, _: group or 0)
+    else:
+        column = _CONTEXT_COLUMNS[by]
+        _collect(reader, window, sums, "0", "", lambda _, context: context[column] or 0)
+    names = _names(reader, sums)
+    rows = [each.row(names.get(key, UNATTRIBUTED)) for key, each in sums.items()]
+    return sorted(rows, key=lambda row: (-(row.cost_microusd or 0), -sum(row.tokens.values()), -row.requests, row.key))
+
+
+def stored_zone(reader: apsw.Connection) -> ZoneInfo:
+    """The zone of the store's rollups, UTC while it has none."""
+    row = reader.execute("SELECT value FROM meta WHERE name = 'zone'").fetchone()
+    return ZoneInfo("UTC" if row is None else cast("str", row[0]))
+
+
+def today(reader: apsw.Connection, zone: ZoneInfo, now: int) -> UsageRow:
+    """Usage of the local day in which `now` (ms UTC) lies."""
+    start = bucket_start(zone, "day", now)
+    return _total(reader, _Range(start, bucket_end(zone, "day", start)))
+
+
+def sessions_active(reader: apsw.Connection, since_ms: int) -> int:
+    """How many sessions have a record at or after `since_ms`. Costs the sessions that it counts."""
+    sql = f"SELECT COUNT(*) FROM fact WHERE type = {int(EventType.SESSION)} AND ended_at >= ?"
+    row = reader.execute(sql, (since_ms,)).fetchone()
+    return 0 if row is None else int(cast("int", row[0]))
+
+
+def _total(reader: apsw.Connection, window: _Range) -> UsageRow:
+    sums = _Sums()
+    where = window.where("f.occurred_at")
+
+    def single(sql: str) -> tuple[Number, ...]:
+        return cast("tuple[Number, ...]", next(iter(reader.execute(sql))))
+
+    sums.add_requests(single(f"SELECT {_request_sums('f')} FROM fact f WHERE f.type = {_LLM} AND {where}"))
+    calls = single(f"SELECT {_CALL_SUMS} FROM fact f WHERE f.type = {_TOOL} AND {where}")
+    sums.calls, sums.relayed, sums.errors = (value or 0 for value in calls)
+    sums.compactions = single(f"SELECT COUNT(*) FROM fact f WHERE f.type = {_COMPACTION} AND {where}")[0] or 0
+    if window.open:
+        sums.session_count = single(f"SELECT COUNT(*) FROM fact WHERE type = {_SESSION}")[0] or 0
+    else:
+        sql = f"SELECT COUNT(DISTINCT c.session) FROM fact f JOIN context c ON c.id = f.context WHERE {where}"
+        sums.session_count = single(sql)[0] or 0
+    sums.bad = single(f"SELECT COUNT(*) FROM quarantine WHERE {window.where('seen_at')}")[0] or 0
+    return sums.row("")
+
+
+Context = tuple[int, Number, Number, Number, Number, Number]
+Owner = Callable[[Number, Context], int]
+
+
+def _contexts(reader: apsw.Connection) -> dict[int, Context]:
+    rows = reader.execute("SELECT id, project, branch, skill, agent, session FROM context")
+    return {cast("int", row[0]): cast("Context", tuple(row)) for row in rows}
+
+
+def _names(reader: apsw.Connection, ids: Mapping[int, object]) -> dict[int, str]:
+    rows = (reader.execute("SELECT id, value FROM name WHERE id = ?", (each,)).fetchone() for each in ids if each)
+    return {cast("int", row[0]): cast("str", row[1]) for row in rows if row is not None}
+
+
+def _groups(
+    reader: apsw.Connection, columns: str, group: str, joined: str, condition: str
+) -> Iterable[tuple[Number, int, tuple[Number, ...]]]:
+    sql = f"SELECT {group}, f.context, {columns} FROM fact f {joined} WHERE {condition} GROUP BY 1, 2"
+    for row in reader.execute(sql):
+        values = cast("tuple[Number, ...]", row)
+        yield values[0], cast("int", values[1]), values[2:]
+
+
+def _model_groups() -> tuple[str, str]:
+    """A request's own model; of a tool call, the model of the request that made it."""
+    return f"CASE f.type WHEN {_LLM} THEN f.name WHEN {_TOOL} THEN q.name END", "LEFT JOIN fact q ON q.id = f.request"
+
+
+def _collect(
+    reader: apsw.Connection, window: _Range, sums: dict[int, _Sums], group: str, joined: str, owner: Owner
+) -> None:
+    """Add facts up under `owner(group value, context)`; a session is counted where one of its facts is."""
+    contexts = _contexts(reader)
+    where = window.where("f.occurred_at")
+
+    def target(raw: Number, context: int) -> _Sums:
+        place = contexts[context]
+        each = sums.setdefault(owner(raw, place), _Sums())
+        if place[5] is not None:
+            each.sessions.add(place[5])
+        return each
+
+    for raw, context, values in _groups(reader, _request_sums("f"), group, joined, f"f.type = {_LLM} AND {where}"):
+        target(raw, context).add_requests(values)
+    for raw, context, values in _groups(reader, _CALL_SUMS, group, joined, f"f.type = {_TOOL} AND {where}"):
+        each = target(raw, context)
+        each.calls += values[0] or 0
+        each.relayed += values[1] or 0
+        each.errors += values[2] or 0
+    rest = f"f.type NOT IN ({_LLM}, {_TOOL}) AND {where}"
+    for raw, context, values in _groups(reader, f"SUM(f.type = {_COMPACTION})", group, joined, rest):
+        if joined and not values[0]:
+            continue  # by model: what has no model would only add a row of sessions
+        target(raw, context).compactions += values[0] or 0
+
+
+def _collect_by_tool(reader: apsw.Connection, window: _Range, sums: dict[int, _Sums]) -> None:
+    contexts = _contexts(reader)
+
+    def target(tool: Number, context: int) -> _Sums:
+        each = sums.setdefault(tool or 0, _Sums())
+        session = contexts[context][5]
+        if session is not None:
+            each.sessions.add(session)
+        return each
+
+    shares = f"""
+        WITH w AS MATERIALIZED (
+            SELECT request, name, ROW_NUMBER() OVER (PARTITION BY request ORDER BY native, id) AS place,
+                COUNT(*) OVER (PARTITION BY request) AS calls
+            FROM fact WHERE type = {_TOOL} AND request IS NOT NULL)
+        SELECT w.name, r.context, {_split_sums()}
+        FROM fact r LEFT JOIN w ON w.request = r.id
+        WHERE r.type = {_LLM} AND {window.where("r.occurred_at")} GROUP BY 1, 2"""
+    for row in reader.execute(shares):
+        values = cast("tuple[Number, ...]", row)
+        target(values[0], cast("int", values[1])).add_requests(values[2:])
+    where = window.where("f.occurred_at")
+    for tool, context, values in _groups(reader, _CALL_SUMS, "f.name", "", f"f.type = {_TOOL} AND {where}"):
+        each = target(tool, context)
+        each.calls += values[0] or 0
+        each.relayed += values[1] or 0
+        each.errors += values[2] or 0
+    for _, context, values in _groups(reader, "COUNT(*)", "0", "", f"f.type = {_COMPACTION} AND {where}"):
+        target(None, context).compactions += values[0] or 0
+
+
+def _by_period(reader: apsw.Connection, unit: Unit, window: _Range, zone: ZoneInfo) -> list[UsageRow]:
+    starts: dict[int, int] = {}
+    undated = -(1 << 62)
+
+    def owner(quarter: Number, _: Context) -> int:
+        if quarter is None:
+            return undated
+        start = starts.get(quarter)
+        if start is None:
+            start = starts[quarter] = bucket_start(zone, unit, quarter)
+        return start
+
+    sums: dict[int, _Sums] = {}
+    # Quarters lie whole in the buckets of every zone's present offset, and are few enough to place one by one.
+    quarter = f"f.occurred_at - (f.occurred_at % {QUARTER_MS} + {QUARTER_MS}) % {QUARTER_MS}"
+    _collect(reader, window, sums, quarter, "", owner)
+    keys = sorted(sums, key=lambda start: (start == undated, start))
+    return [sums[start].row(UNATTRIBUTED if start == undated else label(zone, unit, start)) for start in keys]
