@@ -38,9 +38,16 @@ EXAMPLES: Final = 20
 """Facts at fault that are named one by one."""
 
 _PLACES: Final = {name: place for place, name in enumerate(MEASURES)}
-_REQUESTS, _SESSIONS, _COMPACTIONS = (_PLACES[name] for name in ("requests", "sessions", "compactions"))
+_NUMBERS: Final = {
+    Kind.SESSION: _PLACES["sessions"],
+    Kind.REQUEST: _PLACES["requests"],
+    Kind.CALL: _PLACES["tool_calls"],
+    Kind.COMPACTION: _PLACES["compactions"],
+}
+"""Where the number of such things stands."""
+
 _ANSWERED: Final = Seen.ANSWERED | Seen.ANSWER_RELAYED
-_KINDS: Final = {
+_KINDS: Final[dict[int, Kind]] = {
     EventType.SESSION: Kind.SESSION,
     EventType.LLM_REQUEST: Kind.REQUEST,
     EventType.TOOL_CALL: Kind.CALL,
@@ -171,41 +178,44 @@ class Comparison:
 
     def _unknown(self, fact: StoredFact) -> None:
         own = [self._files[file] for file in fact.files if file in self._files]
-        if any(counted.intact for counted in own):
-            cause = Cause.INVENTED
-        else:
-            cause = Cause.GONE if own or not fact.files else Cause.ELSEWHERE
-        self._differ(cause, fact, _of_fact(fact), None)
+        excuse = Cause.GONE if own or not fact.files else Cause.ELSEWHERE
+        invented = any(counted.intact for counted in own)
+        self._differ(Cause.INVENTED if invented else excuse, fact, _of_fact(fact), None)
 
     def _differ(
         self, cause: Cause, fact: StoredFact | None, stored: Amounts, entry: Entry | None, key: bytes = b""
     ) -> None:
         self.found[cause] = self.found.get(cause, 0) + 1
         recounted = [] if entry is None else _of_entry(entry)
-        sides = self._of_stored(fact) if fact is not None else ()
-        others = self._of_recounted(entry) if entry is not None else ()
-        touched: dict[int, tuple[Account, dict[int, int]]] = {}
-        for accounts, amounts, sign in ((sides, stored, 1), (others, recounted, -1)):
-            for account in accounts:
-                side = account.stored if sign > 0 else account.recounted
-                change = touched.setdefault(id(account), (account, {}))[1]
-                for place, amount in amounts:
-                    side[place] = side.get(place, 0) + amount
-                    change[place] = change.get(place, 0) + sign * amount
-        excused = cause in _EXCUSES
-        for account, change in touched.values():
-            for place, amount in change.items():
-                # A fault in what is not an amount, such as a time, stands at the fact's number.
-                if amount or (not excused and place == amounts_place(fact, entry)):
-                    causes = account.causes.setdefault(place, {})
-                    causes[cause] = causes.get(cause, 0) + amount
-        if not excused and len(self.faults) < EXAMPLES:
-            session = self._session_of(fact, entry)
-            self.faults.append(Fault(key if fact is None else fact.key, cause, session))
+        sides = [*self._of_stored(fact)] if fact is not None else []
+        others = [*self._of_recounted(entry)] if entry is not None else []
+        changes: list[tuple[Account, int, int]] = []
+        for account in {id(account): account for account in (*sides, *others)}.values():
+            change: dict[int, int] = {}
+            for accounts, amounts, sign in ((sides, stored, 1), (others, recounted, -1)):
+                if any(account is each for each in accounts):
+                    side = account.stored if sign > 0 else account.recounted
+                    for place, amount in amounts:
+                        side[place] = side.get(place, 0) + amount
+                        change[place] = change.get(place, 0) + sign * amount
+            changes += [(account, place, amount) for place, amount in change.items() if amount]
+        if cause in _EXCUSES:
+            self._say(cause, changes)
+            return
+        kind = _KINDS[fact.type] if fact is not None else Kind(entry[KIND] if entry is not None else 0)
+        # A fault in what is no amount, a time say, stands at the number of such facts.
+        self._say(cause, changes or [(self.total, _NUMBERS[kind], 0)])
+        if len(self.faults) < EXAMPLES:
+            self.faults.append(Fault(key if fact is None else fact.key, cause, self._session_of(fact, entry)))
+
+    def _say(self, cause: Cause, changes: list[tuple[Account, int, int]]) -> None:
+        for account, place, amount in changes:
+            causes = account.causes.setdefault(place, {})
+            causes[cause] = causes.get(cause, 0) + amount
 
     def _alike(self, fact: StoredFact, entry: Entry) -> bool:
         kind = entry[KIND]
-        if kind != _KINDS.get(EventType(fact.type)):
+        if kind != _KINDS[fact.type]:
             return False
         if kind == Kind.REQUEST:
             if list(fact.tokens) != _tokens(entry):
@@ -223,15 +233,15 @@ class Comparison:
     def _cause(self, fact: StoredFact, entry: Entry) -> Cause:
         """Why a fact that both know is not alike."""
         own = [self._files[file] for file in fact.files if file in self._files]
-        whole = len(own) == len(fact.files) and own and all(counted.intact for counted in own)
+        whole = bool(own) and len(own) == len(fact.files) and all(counted.intact for counted in own)
         if whole and not (self._gone and self._unsure(fact)):
             return Cause.DIFFERENT
-        if _KINDS.get(EventType(fact.type)) != entry[KIND]:
-            return Cause.DIFFERENT
         more = all(one >= two for one, two in zip(fact.tokens, _tokens(entry), strict=True))
-        seen = _plain(entry[SEEN])
+        stored, seen = _seen_of(fact), _plain(entry[SEEN])
+        if stored & Seen.CALLED:
+            seen &= ~Seen.RELAYED
         later = fact.at is not None and fact.at > entry[FIRST]
-        if not more or _seen_of(fact) & seen != seen or later:
+        if not more or stored & seen != seen or later:
             return Cause.DIFFERENT
         return Cause.GONE if whole or any(not counted.intact for counted in own) or not own else Cause.ELSEWHERE
 
@@ -285,15 +295,15 @@ class _Sorted:
 
 def recounted_amounts(tally: Tally) -> dict[str, int]:
     """The totals of a recount alone, by the names of `Comparison.rows`."""
-    nobody = Comparison(tally, {}, NoTexts(), lambda fact: False)
-    nobody.run((), ())
-    return {str(row["name"]): row["recounted"] for row in nobody.rows() if isinstance(row["recounted"], int)}
-
-
-def amounts_place(fact: StoredFact | None, entry: Entry | None) -> int:
-    """The first place in MEASURES that a fact has an amount at."""
-    amounts = _of_fact(fact) if fact is not None else _of_entry(entry) if entry is not None else []
-    return amounts[0][0] if amounts else -1
+    amounts = dict.fromkeys(MEASURES, 0)
+    models: dict[str, int] = {}
+    for _, entry in tally.sorted():
+        for place, amount in _of_entry(entry):
+            amounts[MEASURES[place]] += amount
+            if entry[KIND] == Kind.REQUEST:
+                name = f"{MEASURES[place]}{{{tally.texts.text(entry[NAME]) or UNKNOWN}}}"
+                models[name] = models.get(name, 0) + amount
+    return amounts | {name: models[name] for name in sorted(models)}
 
 
 def _account(accounts: dict[str, Account], label: str) -> Account:
@@ -311,9 +321,9 @@ def _of_fact(fact: StoredFact) -> Amounts:
         case EventType.TOOL_CALL:
             return [(_PLACES[name], 1) for name in amounts_of_call(_seen_of(fact)) if name in _PLACES]
         case EventType.SESSION:
-            return [(_SESSIONS, 1)]
+            return [(_NUMBERS[Kind.SESSION], 1)]
         case _:
-            return [(_COMPACTIONS, 1)]
+            return [(_NUMBERS[Kind.COMPACTION], 1)]
 
 
 def _of_entry(entry: Entry) -> Amounts:
@@ -323,14 +333,14 @@ def _of_entry(entry: Entry) -> Amounts:
         case Kind.CALL:
             return [(_PLACES[name], 1) for name in amounts_of_call(entry[SEEN]) if name in _PLACES]
         case Kind.SESSION:
-            return [(_SESSIONS, 1)]
+            return [(_NUMBERS[Kind.SESSION], 1)]
         case _:
-            return [(_COMPACTIONS, 1)]
+            return [(_NUMBERS[Kind.COMPACTION], 1)]
 
 
 def _of_request(taken: int, output: int, read: int, write: int, hour: int) -> Amounts:
     # A write whose lifetime is not told has the short one.
-    return [*enumerate((1, taken, output, read, write - hour, hour), _REQUESTS)]
+    return [*enumerate((1, taken, output, read, write - hour, hour))]
 
 
 def _tokens(entry: Entry) -> list[int]:
@@ -361,6 +371,3 @@ def _plain(seen: int) -> int:
         kept |= Seen.ANSWERED
     return int(kept)
 
-
-class NoTexts:
-    """The texts of no store."""

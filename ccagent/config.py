@@ -57,6 +57,16 @@ class RollupsConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RetentionConfig:
+    """How long what is kept; 0 is for ever, or no limit. `archive` is the folder for facts that go, None for none."""
+
+    payload_days: int
+    fact_months: int
+    max_database_bytes: int
+    archive: Path | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MetricsConfig:
     """What the metrics tell."""
 
@@ -112,6 +122,7 @@ class Config:
     listen: str
     ingest: IngestConfig
     rollups: RollupsConfig
+    retention: RetentionConfig
     metrics: MetricsConfig
     prices: PricesConfig
     privacy: PrivacyConfig
@@ -159,6 +170,7 @@ def load(flags: Mapping[str, object], env: Mapping[str, str], path: Path | None 
         listen=values["listen"],
         ingest=IngestConfig(**_section(values, "ingest")),
         rollups=RollupsConfig(**_section(values, "rollups")),
+        retention=RetentionConfig(**_section(values, "retention")),
         metrics=MetricsConfig(**_section(values, "metrics")),
         prices=PricesConfig(**_section(values, "prices")),
         privacy=PrivacyConfig(**_section(values, "privacy")),

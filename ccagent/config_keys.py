@@ -34,6 +34,12 @@ DEFAULT_TIMEOUT_SECONDS: Final = 10.0
 DEFAULT_INTERVAL_SECONDS: Final = 60.0
 """The default of the OpenTelemetry specification (OTEL_METRIC_EXPORT_INTERVAL = 60000 ms)."""
 
+DEFAULT_PAYLOAD_DAYS: Final = 90
+"""What has no column of its own is for looking into recent work; a quarter of a year covers that."""
+
+DEFAULT_FACT_MONTHS: Final = 13
+"""The same month of last year can be looked at request by request; rollups reach further back, for ever."""
+
 SIGNALS: Final = ("traces", "metrics")
 PROTOCOLS: Final = ("grpc", "http/protobuf")
 
@@ -90,6 +96,7 @@ class Key:
 SECTION_PURPOSE: Final[dict[str, str]] = {
     "ingest": "How transcripts are read.",
     "rollups": "How usage is summed by hour, day and week.",
+    "retention": "How long what is kept. Rollups and totals stay for ever.",
     "metrics": "What the metrics tell.",
     "prices": "What tokens cost.",
     "privacy": "What may leave this machine.",
@@ -152,6 +159,35 @@ KEYS: Final[tuple[Key, ...]] = (
         purpose="IANA time zone of days and weeks; written into a new database once and kept there.",
         unset="the system's zone",
         example='"Europe/Berlin"',
+    ),
+    Key(
+        name="retention.payload_days",
+        kind=Kind.INTEGER,
+        purpose="Days after which raw payloads and notes of bad lines in files that are gone go; 0 keeps them.",
+        default=DEFAULT_PAYLOAD_DAYS,
+        minimum=0,
+    ),
+    Key(
+        name="retention.fact_months",
+        kind=Kind.INTEGER,
+        purpose="Months after which the facts of a session go, all at once; 0 keeps them.",
+        default=DEFAULT_FACT_MONTHS,
+        minimum=0,
+    ),
+    Key(
+        name="retention.max_database_bytes",
+        kind=Kind.INTEGER,
+        purpose="Bytes that the database may use: beyond that the oldest payloads go, then the oldest sessions' facts, "
+        "none younger than a week; 0 sets no limit.",
+        default=0,
+        minimum=0,
+    ),
+    Key(
+        name="retention.archive",
+        kind=Kind.PATH,
+        purpose="A folder for compressed files of the facts that go.",
+        unset="they are not archived",
+        example='"~/ccagent-archive"',
     ),
     Key(
         name="metrics.project_label",

@@ -38,6 +38,7 @@ from ccagent.service.scheduling import Scheduling, keep_zone
 from ccagent.store.hosts import local_host_id
 from ccagent.store.instance import InstanceLock
 from ccagent.store.location import parse_database
+from ccagent.store.migrations import Prepared
 from ccagent.store.opening import open_readers, open_store
 from ccagent.zone import local_zone
 
@@ -80,6 +81,7 @@ class Daemon:
                 self.database, clock=self.clock, host_id=host_id(config), prices=load_prices(config),
                 exportable=self._exportable(),
             )  # fmt: skip
+            self._tell_migration(self.store.prepared)
             self.store.told = lambda text: self.live.problem("store", text)
             self.readers = open_readers(self.database)
             self.zone = keep_zone(self.store, config.rollups.timezone or local_zone(env))
@@ -93,6 +95,13 @@ class Daemon:
         except BaseException:
             self._instance.release()
             raise
+
+    def _tell_migration(self, prepared: Prepared) -> None:
+        if prepared.migrated:
+            self._log.info(
+                "database.migrated", database=self.database.display, schema_before=prepared.found,
+                seconds=round(prepared.seconds, 3), backup=str(prepared.backup or ""),
+            )  # fmt: skip
 
     def _exportable(self) -> Callable[[str | None], bool]:
         """Whether facts of a folder may leave, as booked with each total (its own resolver: one thread a resolver)."""

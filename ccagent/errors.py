@@ -8,7 +8,9 @@
     ├── InstanceRunningError (75)  another instance holds the database
     ├── ConfigError (78)           the configuration is wrong; a restart would not help
     ├── PortTakenError (1)         another socket holds the listener's address
+    ├── ManifestError (1)          a manifest cannot be read, understood or written
     └── StoreError (1)             the database cannot be opened, read or written
+        └── DamagedError (1)       what it holds is not what was written into it
 
 Every message says what happened, where, and what to do next.
 """
@@ -64,5 +66,13 @@ class PortTakenError(CcagentError):
     """Raised when another socket holds the address; under a service manager the bind is worth repeating."""
 
 
+class ManifestError(CcagentError):
+    """Raised when the file given as manifest is none, or cannot be read or written."""
+
+
 class StoreError(CcagentError):
     """Raised when the database cannot be opened, is of a foreign version, or refuses a write."""
+
+
+class DamagedError(StoreError):
+    """Raised when the database does not hold what was written into it: pages in ruins, rows that name what is not there."""

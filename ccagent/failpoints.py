@@ -31,6 +31,12 @@ POINTS: Final = (
     "after_post",  # a collector has answered
     "before_cursor",  # the answer is judged, the export cursor stands still
     "migration",  # a statement of a schema migration was run, its transaction goes on
+    "rebuild_filled",  # the fresh tables of a rebuild hold all that the transcripts give
+    "rebuild_before_swap",  # its swap has not begun
+    "rebuild_in_swap",  # facts are exchanged, the counters are not, and nothing is durable
+    "rebuild_after_swap",  # all is durable, the fresh tables are still there
+    "recompute_slice",  # some facts have their new cost, what is booked of it stands still
+    "recompute_end",  # the new costs are booked, nothing of that is durable
 )
 """Every point there is; a name that is not here would never fire, so it is refused."""
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Final, Protocol
 
 from ccagent.facts.batch import BadLine, Batch
-from ccagent.follow.follower import Follower
 from ccagent.follow.state import Chunk, FileState
 from ccagent.sources.claude.carry import Carry, dump, load
 from ccagent.sources.claude.derive import Deriver
@@ -28,10 +28,29 @@ def file_states(store: Store) -> list[FileState]:
     ]  # fmt: skip
 
 
+class Lines(Protocol):
+    """Where lines come from: a follower, or whoever reads files once more."""
+
+    def read(self, budget: int) -> list[Chunk]:
+        """Up to `budget` bytes in chunks of different files; empty if nothing is left to read."""
+
+    def commit(self, chunks: Sequence[Chunk], ids: Mapping[bytes, int]) -> None:
+        """The store has `chunks`; `ids` gives the numbers of their files by path."""
+
+    def rollback(self, chunks: Sequence[Chunk]) -> None:
+        """The store does not have `chunks`; the same bytes are read again."""
+
+    def changed_states(self) -> list[FileState]:
+        """States that changed without a line."""
+
+    def committed_states(self) -> None:
+        """The store has what `changed_states` last gave."""
+
+
 class Intake:
     """Moves lines from the follower into the store. Driven by one thread."""
 
-    def __init__(self, follower: Follower, store: Store) -> None:
+    def __init__(self, follower: Lines, store: Store) -> None:
         self.follower = follower
         self.store = store
 

@@ -1,89 +1,220 @@
 """Holds the store against the transcripts that still exist: an independent recount, and laws that must hold within.
 
 Only bytes before a file's stored offset are recounted, so a file that grows meanwhile is no fault. What was taken in
-from a file that is gone or was rewritten since cannot be recounted: there the store may hold more, never less.
+from a file that is gone or was rewritten since cannot be recounted: there the store may hold more, never less. What
+retention has removed is left out by its key.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from zoneinfo import ZoneInfo
 
-from ccagent import paths
-from ccagent.follow.identity import agrees
+from ccagent import counters, paths
+from ccagent.census import Census, Progress
+from ccagent.comparison import MEASURES, Account, Comparison, Verdict
+from ccagent.facts.model import KEY_PREFIXES
 from ccagent.follow.roots import default_roots, resolve_roots
-from ccagent.follow.state import FileState
 from ccagent.metrics import names
-from ccagent.recount import Json, Recount, transcript_files
+from ccagent.recount_lines import Json
 
 if TYPE_CHECKING:
     from ccagent.config import Config
     from ccagent.metrics.snapshot import StoredTotals
-    from ccagent.store.audit import StoredFile
-    from ccagent.store.queries import UsageRow
+    from ccagent.store.audit import Standing, StoredFact, TypeSums
+    from ccagent.store.audit_references import Law
+    from ccagent.store.connection import Connection
 
 SCHEMA_VERSION: Final = 1
 
-EQUAL: Final = "equal"
-SOURCE_GONE: Final = "source gone"
-FAULT: Final = "fault"
-
-TOKEN_KINDS: Final = ("input", "output", "cache_read", "cache_write_5m", "cache_write_1h")
-UNNAMED_MODELS: Final = ("", "unknown", "unattributed")
-"""How the store and the recount call a model that the record does not name."""
-
 QUARANTINED: Final = "quarantined"
-"""The status of `ingest.records` that counts broken pieces; all other statuses count whole objects."""
+"""The status of the records' counter for what could not be taken; with BROKEN for pieces that do not decode."""
 
-Progress = Callable[[int, int], None]
-"""Called with the bytes recounted so far and the bytes to recount in all."""
+BROKEN: Final = "broken"
+
+DIFFERENCES: Final = 200
+"""Faults that are listed one by one."""
+
+DAYS_HELD: Final = 100_000
+"""Quarter hours whose day is remembered: three years."""
+
+ROUNDS: Final = 5
+LITTLE: Final = 16 * 1024 * 1024
+"""The recount follows what is taken in meanwhile until only so many bytes (below a second) are left for the snapshot,
+or for so many rounds: a writer in its first catch-up may be as quick."""
+
+_GRAVEST: Final = tuple(reversed(Verdict))
 
 
-@dataclass(slots=True, kw_only=True)
-class FileCensus:
-    """What became of the files; all sums in bytes."""
+def verify(
+    config: Config,
+    env: Mapping[str, str],
+    progress: Progress | None = None,
+    *,
+    full: bool = False,
+    manifest: Path | None = None,
+) -> Json:
+    """Recount every stored file that still exists and compare; nothing is written but a manifest that is not there yet.
 
-    stored: int = 0
-    recounted: int = 0
-    gone: int = 0
-    rewritten: int = 0
-    unreadable: int = 0
-    unknown: int = 0
-    size: int = 0
-    offset: int = 0
-    unread: int = 0
-    paths_at_fault: list[str] = field(default_factory=list)
+    Result: docs/json.md. `full` adds what takes longer: every session and day, the rollups, the references within the
+    tables. StoreError where the database cannot be opened, ManifestError for a manifest that cannot be read or written;
+    a transcript that cannot be read is counted, never raised.
+    """
+    from ccagent.store.open import open_reader
+
+    verification = Verification(config, env, full=full)
+    try:
+        with open_reader(config.database) as reader:
+            verification.run(reader, progress)
+        answer = verification.report()
+        if manifest is None:
+            return answer | {"manifest": None}
+        from ccagent.manifest import consult
+
+        return consult(manifest, answer, verification, progress)
+    finally:
+        verification.census.count.tally.close()
+
+
+class Verification:
+    """One verification of one database. `Census` and `Comparison` hold what was found."""
+
+    def __init__(self, config: Config, env: Mapping[str, str], *, full: bool) -> None:
+        self.full = full
+        self.census = Census(config.ingest.max_line_bytes)
+        self.roots = sources_of(config, env)
+        self.manifest_roots = roots_in_order(config, env)
+        self._host_id = host_id(config)
+        self._rows: list[Json] = []
+        self._checks: list[Json] = []
+        self._more_faults: list[Json] = []
+        self._comparison: Comparison | None = None
+        self._standing: Standing | None = None
+
+    def run(self, reader: Connection, progress: Progress | None) -> None:
+        """Recount and compare. The long part, reading the transcripts, needs no snapshot of the store."""
+        from ccagent.store import audit
+        from ccagent.store.connection import snapshot
+
+        standing = audit.standing(reader, self._host_id)
+        for _ in range(ROUNDS if standing.host is not None else 0):
+            assert standing.host is not None
+            before = self.census.count.bytes_read
+            self.census.take(audit.files(reader, standing.host.id), progress)
+            if self.census.count.bytes_read - before < LITTLE:
+                break
+        with snapshot(reader):
+            self._standing = standing = audit.standing(reader, self._host_id)
+            if standing.host is not None:
+                self.census.take(audit.files(reader, standing.host.id))
+            self._compare(reader, standing)
+        self.census.look_for_unknown(self.roots)
+
+    def _compare(self, reader: Connection, standing: Standing) -> None:
+        from ccagent.store import audit, totals
+
+        day = _days(standing.zone) if self.full else None
+        texts = audit.TextNumbers(reader)
+        compared = Comparison(self.census.count.tally, self.census.files, texts, _unsure(standing), day)
+        compared.run(audit.facts(reader), audit.pruned_keys(reader))
+        self._comparison = compared
+        self._rows = compared.rows()
+        self._rows += self._read_rows(reader, standing)
+        booked, sums = totals.read(reader), audit.sums(reader)
+        self._rows += counters.rows(booked, compared.total, sums, sealed=standing.pruned)
+        for fault in compared.faults:
+            kind, native = audit.source_keys(reader, [fault.key]).get(fault.key, (0, ""))
+            key = f"{KEY_PREFIXES[kind]}{native}" if kind in KEY_PREFIXES else fault.key.hex()
+            self._more_faults.append({"key": key, "fault": fault.cause.value, "session": fault.session})
+        if self.full:
+            self._checks += [group_check("by session", compared.sessions), group_check("by day", compared.days)]
+            self._checks += [law_check(law) for law in self._laws(reader, booked, sums, standing)]
+
+    def _read_rows(self, reader: Connection, standing: Standing) -> list[Json]:
+        """What was read of the transcripts: bad lines, and the law that each piece was counted once."""
+        from ccagent.store import audit, totals
+
+        if standing.host is None:
+            return []
+        count, excused = self.census.count, self.census.excused
+        quarantined = audit.quarantined(reader, standing.host.id)
+        own = totals.read(reader, standing.host.id)
+        records = [row for row in own.totals if row.metric == names.INGEST_RECORDS]
+        broken = sum(row.value for row in records if row.labels == (BROKEN, QUARANTINED))
+        objects = sum(row.value for row in records) - broken
+        rows = [
+            _row("lines_bad", sum(bad for bad, _ in quarantined.values()), count.bad_lines, excused=excused),
+            _row("records read", objects, sum(count.record_types.values()), excused=excused),
+            _row("broken pieces", broken, count.broken, excused=excused),
+        ]
+        failed = sum(failures for _, failures in quarantined.values())
+        if failed:
+            rows.append(_row("records on which a rule failed", failed, 0, excused=False))
+        for file, counted in self.census.files.items():
+            bad = quarantined.get(file, (0, 0))[0]
+            if counted.intact and bad != counted.reading.bad_lines:
+                self.census.faults.setdefault(
+                    counted.row.path, f"{bad} bad lines were kept, {counted.reading.bad_lines} are there"
+                )
+        return rows
+
+    def _laws(
+        self, reader: Connection, booked: StoredTotals, sums: Mapping[int, TypeSums], standing: Standing
+    ) -> Iterator[Law]:
+        from ccagent.store import audit_references, audit_rollups
+
+        assert self._comparison is not None
+        yield counters.labels(booked, self._comparison.models, sealed=standing.pruned)
+        yield counters.outcomes(booked, sums, sealed=standing.pruned)
+        yield from audit_references.laws(reader)
+        yield from audit_rollups.laws(reader, standing.zone)
 
     @property
-    def excused(self) -> bool:
-        """Whether the store may hold more than can be recounted."""
-        return bool(self.gone or self.rewritten or self.unreadable)
+    def pruned(self) -> bool:
+        """Whether retention has removed facts."""
+        return self._standing is not None and self._standing.pruned
 
+    def stored_totals(self) -> dict[str, int]:
+        """What the facts of all hosts amount to, by the names of MEASURES."""
+        assert self._comparison is not None
+        account = self._comparison.total
+        return {name: account.same[place] + account.stored.get(place, 0) for place, name in enumerate(MEASURES)}
 
-def verify(config: Config, env: Mapping[str, str], progress: Progress | None = None) -> Json:
-    """Recount every stored file that still exists and compare; nothing is written.
-
-    Result: {schema_version, equal (no fault), status (equal | source gone | fault), totals [{name, stored, recounted,
-    verdict}], differences (those of totals that are faults), files {…}, paths_at_fault}. StoreError where the database
-    cannot be opened; a transcript that cannot be read is counted, never raised.
-    """
-    from ccagent.store import audit, totals
-    from ccagent.store.open import open_reader
-    from ccagent.store.queries import usage
-
-    with open_reader(config.database) as reader, audit.snapshot(reader):
-        stored_files = audit.files(reader)
-        whole = _single(usage(reader, by="total", since_ms=None, until_ms=None, timezone=None))
-        by_model = usage(reader, by="model", since_ms=None, until_ms=None, timezone=None)
-        booked = totals.read(reader)
-    count, census = recount_stored(stored_files, config.ingest.max_line_bytes, progress)
-    look_for_unknown(census, stored_files, sources_of(config, env))
-    rows = compare(stored_amounts(whole, by_model), recounted_amounts(count), excused=census.excused)
-    rows += within_the_store(whole, booked, count, excused=census.excused)
-    return report(rows, census)
+    def report(self) -> Json:
+        """The whole answer, JSON-able."""
+        compared, standing = self._comparison, self._standing
+        assert compared is not None
+        assert standing is not None
+        verdicts = [Verdict(str(row["verdict"])) for row in (*self._rows, *self._checks)]
+        verdicts += [Verdict.FAULT] * bool(self.census.faults or compared.faults)
+        status = next((each for each in _GRAVEST if each in verdicts), Verdict.EQUAL)
+        faults = [row for row in self._rows if row["verdict"] == Verdict.FAULT]
+        if self.full:
+            faults += group_faults("session", compared.sessions)
+            faults += group_faults("day", compared.days)
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "equal": status is not Verdict.FAULT,
+            "status": status.value,
+            "full": self.full,
+            "totals": self._rows,
+            "differences": faults[:DIFFERENCES],
+            "checks": self._checks,
+            "causes": {cause.value.replace(" ", "_"): compared.found[cause] for cause in sorted(compared.found)},
+            "facts_at_fault": self._more_faults,
+            "files": self.census.document(),
+            "paths_at_fault": self.census.paths_at_fault(),
+            "files_at_fault": [
+                {"path": paths.display(path), "fault": fault} for path, fault in sorted(self.census.faults.items())
+            ],
+            "host": None if standing.host is None else standing.host.host_id,
+            "sealed_before": _rfc3339(standing.sealed_before),
+        }
 
 
 def sources_of(config: Config, env: Mapping[str, str]) -> list[Path]:
@@ -92,181 +223,92 @@ def sources_of(config: Config, env: Mapping[str, str]) -> list[Path]:
     return [Path(os.fsdecode(root)) for root in resolve_roots(roots)]
 
 
-def recount_stored(
-    stored: list[StoredFile], max_line: int, progress: Progress | None = None
-) -> tuple[Recount, FileCensus]:
-    """Count each stored file up to its offset, where it still is the file that was taken in."""
-    count, census = Recount(), FileCensus(stored=len(stored))
-    done, whole = 0, sum(row.offset for row in stored)
-    for row in stored:
-        _recount_one(row, count, census, max_line)
-        done += row.offset
-        if progress is not None:
-            progress(done, whole)
-    return count, census
+def roots_in_order(config: Config, env: Mapping[str, str]) -> list[Path]:
+    """The same roots in the order in which they are named, which does not depend on where they lie."""
+    kept = sources_of(config, env)
+    named = [Path(os.path.realpath(root)) for root in config.sources or default_roots(env, paths.home(env))]
+    return [root for root in dict.fromkeys(named) if root in kept]
 
 
-def _recount_one(row: StoredFile, count: Recount, census: FileCensus, max_line: int) -> None:
-    path = Path(os.fsdecode(row.path))
-    try:
-        with path.open("rb") as file:
-            same = agrees(file.fileno(), _state(row))
-            size = os.fstat(file.fileno()).st_size
-        if not same:
-            census.rewritten += 1
-            return
-        lines = count.add_file(path, limit=row.offset, max_line=max_line)
-    except FileNotFoundError:
-        census.gone += 1
-        return
-    except OSError:
-        census.unreadable += 1
-        return
-    census.recounted += 1
-    census.size += size
-    census.offset += row.offset
-    census.unread += size - row.offset
-    if row.generation > 0:
-        census.rewritten += 1
-    if lines != row.lines:
-        census.paths_at_fault.append(paths.display(row.path))
+def host_id(config: Config) -> str | None:
+    """This machine's name in a shared database, as far as it has one; a file of one's own needs none.
+
+    A machine that never wrote has no name: then all facts are elsewhere.
+    """
+    from ccagent.store.hosts import local_host_id
+    from ccagent.store.location import parse_database
+
+    if parse_database(config.database).kind == "sqlite":
+        return None
+    if config.host_id is None and not (config.paths.data_dir / "host_id").exists():
+        return ""
+    return config.host_id or local_host_id(config.paths.data_dir)
 
 
-def _state(row: StoredFile) -> FileState:
-    return FileState(
-        file_id=row.file_id, path=row.path, device=row.device, inode=row.inode, size=row.size, mtime_ns=row.mtime_ns,
-        offset=row.offset, head=row.head, head_length=row.head_length, marker=row.marker, generation=row.generation,
-        lines=row.lines, state=row.state,
-    )  # fmt: skip
+def _unsure(standing: Standing) -> Callable[[StoredFact], bool]:
+    """Whether lines of a fact may lie in transcripts that its row does not name."""
+    from ccagent.store.audit import MIGRATED_HOST
+
+    last = standing.migrated_seq
+    return lambda fact: fact.host == MIGRATED_HOST and fact.seq <= last
 
 
-def look_for_unknown(census: FileCensus, stored: list[StoredFile], roots: list[Path]) -> None:
-    """Count the transcripts below `roots` that the store does not know yet; all their bytes are unread."""
-    known = {row.path for row in stored}
-    for root in roots:
-        for path in transcript_files(root):
-            if os.fsencode(path) in known:
-                continue
-            try:
-                size = path.stat().st_size
-            except OSError:
-                continue
-            census.unknown += 1
-            census.size += size
-            census.unread += size
+def _days(zone: ZoneInfo) -> Callable[[int], str]:
+    """The local day of an instant (ms UTC)."""
 
+    @lru_cache(maxsize=DAYS_HELD)
+    def of_quarter(quarter: int) -> str:
+        return datetime.fromtimestamp(quarter * 900, UTC).astimezone(zone).date().isoformat()
 
-def stored_amounts(whole: UsageRow, by_model: list[UsageRow]) -> dict[str, int]:
-    """What the facts say, by the names under which it is compared."""
-    amounts = {
-        "requests": whole.requests,
-        "sessions": whole.sessions,
-        "tool_calls": whole.tool_calls,
-        "tool_calls_relayed": whole.tool_calls_relayed,
-        "tool_errors": whole.tool_errors,
-        "compactions": whole.compactions,
-        "lines_bad": whole.lines_bad,
-    }
-    amounts |= {f"tokens.{kind}": whole.tokens[kind] for kind in TOKEN_KINDS}
-    for row in by_model:
-        if row.requests or any(row.tokens.values()):
-            amounts |= _of_model(row.key, row.requests, row.tokens)
-    return amounts
-
-
-def recounted_amounts(count: Recount) -> dict[str, int]:
-    """What the recount says, by the same names."""
-    totals = count.totals()
-    amounts = {name: _int(totals[name]) for name in ("requests", "sessions", "tool_calls", "tool_calls_relayed")}
-    amounts |= {name: _int(totals[name]) for name in ("tool_errors", "compactions")}
-    amounts["lines_bad"] = count.bad_lines
-    amounts |= {f"tokens.{kind}": amount for kind, amount in _kinds(totals["tokens"]).items()}
-    by_model = totals["by_model"]
-    for model, row in by_model.items() if isinstance(by_model, dict) else ():
-        amounts |= _of_model(model, row["requests"], _kinds(row))
-    return amounts
-
-
-def _of_model(model: str, requests: int, tokens: Mapping[str, int]) -> dict[str, int]:
-    name = "unknown" if model in UNNAMED_MODELS else model
-    return {f"requests{{{name}}}": requests} | {f"tokens.{kind}{{{name}}}": tokens[kind] for kind in TOKEN_KINDS}
-
-
-def _kinds(row: object) -> dict[str, int]:
-    if not isinstance(row, dict):
-        raise TypeError("the recount gives its token sums as an object")
-    long_lived = row["w1h"]
-    return {
-        "input": row["input_tokens"],
-        "output": row["output_tokens"],
-        "cache_read": row["cache_read_input_tokens"],
-        # A write whose lifetime is not told has the short one.
-        "cache_write_5m": row["cache_creation_input_tokens"] - long_lived,
-        "cache_write_1h": long_lived,
-    }
-
-
-def _int(value: object) -> int:
-    if not isinstance(value, int):
-        raise TypeError("the recount gives its counts as integers")
-    return value
-
-
-def compare(stored: Mapping[str, int], recounted: Mapping[str, int], *, excused: bool) -> list[Json]:
-    """One row a name, in the order of `stored`; a name that one side lacks counts as 0 there."""
-    order = dict.fromkeys((*stored, *recounted))
-    return [_row(name, stored.get(name, 0), recounted.get(name, 0), excused=excused) for name in order]
-
-
-def within_the_store(whole: UsageRow, booked: StoredTotals, count: Recount, *, excused: bool) -> list[Json]:
-    """The laws of conservation: each object read was counted once, and the totals hold what the facts hold."""
-    objects = sum(
-        row.value for row in booked.totals if row.metric == names.INGEST_RECORDS and row.labels[1] != QUARANTINED
-    )
-    rows = [_row("records read", objects, sum(count.record_types.values()), excused=excused)]
-    for kind in TOKEN_KINDS:
-        amount = sum(row.value for row in booked.totals if row.metric == names.TOKENS and row.labels[1] == kind)
-        rows.append(_row(f"booked tokens.{kind}", amount, whole.tokens[kind], excused=False))
-    return rows
+    return lambda instant: of_quarter(instant // 900_000)
 
 
 def _row(name: str, stored: int, recounted: int, *, excused: bool) -> Json:
-    verdict = EQUAL
+    verdict = Verdict.EQUAL
     if stored != recounted:
-        verdict = SOURCE_GONE if excused and stored > recounted else FAULT
-    return {"name": name, "stored": stored, "recounted": recounted, "verdict": verdict}
+        verdict = Verdict.SOURCE_GONE if excused and stored > recounted else Verdict.FAULT
+    return {"name": name, "stored": stored, "recounted": recounted, "verdict": verdict.value}
 
 
-def report(rows: list[Json], census: FileCensus) -> Json:
-    """The whole answer, JSON-able."""
-    faults = [row for row in rows if row["verdict"] == FAULT]
-    status = EQUAL
-    if faults or census.paths_at_fault:
-        status = FAULT
-    elif any(row["verdict"] == SOURCE_GONE for row in rows):
-        status = SOURCE_GONE
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "equal": status != FAULT,
-        "status": status,
-        "totals": rows,
-        "differences": faults,
-        "files": {
-            "stored": census.stored,
-            "recounted": census.recounted,
-            "gone": census.gone,
-            "rewritten": census.rewritten,
-            "unreadable": census.unreadable,
-            "not_taken_in": census.unknown,
-            "bytes": census.size,
-            "bytes_taken_in": census.offset,
-            "bytes_left": census.unread,
-        },
-        "paths_at_fault": census.paths_at_fault,
+def group_check(name: str, accounts: Mapping[str, Account]) -> Json:
+    """All amounts of all groups as one check; its verdict is the gravest."""
+    verdicts = {
+        label: max((Verdict(str(account.row(place, "")["verdict"])) for place in range(len(MEASURES))), key=_gravity)
+        for label, account in accounts.items()
     }
+    gravest = max(verdicts.values(), key=_gravity, default=Verdict.EQUAL)
+    faulty = [label for label, verdict in verdicts.items() if verdict is Verdict.FAULT]
+    return _check(name, len(accounts), 0, len(faulty), gravest, sorted(faulty)[:5])
 
 
-def _single(rows: list[UsageRow]) -> UsageRow:
-    if len(rows) != 1:
-        raise ValueError(f"usage by total gave {len(rows)} rows, not one; report this as a fault of ccagent")
-    return rows[0]
+def group_faults(kind: str, accounts: Mapping[str, Account]) -> Iterator[Json]:
+    """The amounts at fault, one by one."""
+    for label in sorted(accounts):
+        for place, measure in enumerate(MEASURES):
+            row = accounts[label].row(place, f"{measure}{{{kind} {label}}}")
+            if row["verdict"] == Verdict.FAULT:
+                yield row
+
+
+def law_check(law: Law) -> Json:
+    """A law as a check."""
+    return _check(
+        law.name, law.checked, law.excluded, law.broken, Verdict.FAULT if law.broken else Verdict.EQUAL, law.examples
+    )
+
+
+def _check(name: str, checked: int, excluded: int, faults: int, verdict: Verdict, examples: list[str]) -> Json:
+    return {
+        "name": name, "checked": checked, "excluded": excluded, "faults": faults, "verdict": verdict.value,
+        "examples": examples,
+    }  # fmt: skip
+
+
+def _gravity(verdict: Verdict) -> int:
+    return len(_GRAVEST) - _GRAVEST.index(verdict)
+
+
+def _rfc3339(moment_ms: int | None) -> str | None:
+    if moment_ms is None:
+        return None
+    return datetime.fromtimestamp(moment_ms / 1_000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -33,14 +33,28 @@ def environment_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator
         yield
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests marked `corpus` skip, with the reason, where no corpus is named."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests marked `corpus` skip, with the reason, where no corpus is named; see also `_not_on_postgres`."""
+    left_out = [item for item in items if _not_on_postgres(item)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
     if os.environ.get(CORPUS_VARIABLE):
         return
     absent = pytest.mark.skip(reason=f"{CORPUS_VARIABLE} names no corpus of real transcripts")
     for item in items:
         if item.get_closest_marker("corpus"):
             item.add_marker(absent)
+
+
+def _not_on_postgres(item: pytest.Item) -> bool:
+    """Whether a test that runs on either store is for SQLite only: it says so, or it is a property whose hundreds of
+    examples take minutes on a server, and this is not the full run."""
+    params = getattr(getattr(item, "callspec", None), "params", {})
+    if params.get("either_store") != "postgres":
+        return False
+    long = getattr(getattr(item, "obj", None), "is_hypothesis_test", False) and not os.environ.get(NO_SKIPS_VARIABLE)
+    return long or item.get_closest_marker("sqlite") is not None
 
 
 @pytest.fixture(scope="session")
@@ -68,6 +82,28 @@ def pg_database(pg_server: Server) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="session")
+def served(pg_server: Server) -> Iterator[Any]:
+    """Places for feeds in Postgres."""
+    from tests.sources.feed import Served
+
+    places = Served(pg_server)
+    yield places
+    places.close()
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def either_store(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Runs a module's tests once with feeds on SQLite and once with feeds on Postgres."""
+    from tests.sources.feed import served_by
+
+    if request.param == "sqlite":
+        yield "sqlite"
+        return
+    with served_by(request.getfixturevalue("served")):
+        yield "postgres"
+
+
 @pytest.fixture
 def own_pg_server() -> Iterator[Server]:
     """A running Postgres server of the test's own, which it may stop, restart and fill."""
@@ -75,6 +111,14 @@ def own_pg_server() -> Iterator[Server]:
         pytest.skip(reason)
     with Server() as server:
         yield server
+
+
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """Stores that feeds left open in Postgres are closed."""
+    if "either_store" in getattr(item, "fixturenames", ()):
+        from tests.sources.feed import end_of_test
+
+        end_of_test()
 
 
 @pytest.hookimpl(wrapper=True)

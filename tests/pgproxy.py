@@ -158,6 +158,7 @@ class _Pair:
         self._frames = _Frames()
         self._commit = _CommitWatch()
         self._losing_answer = False
+        self._server_ended = False
 
     def start(self) -> None:
         for work in (self._from_client, self._from_server):
@@ -172,10 +173,13 @@ class _Pair:
         late, self.stranded = self.stranded, b""
         with contextlib.suppress(OSError):
             self._server.sendall(late)
+        if self._server_ended:
+            self.close()
 
     def _guarded(self, work: Callable[[], None]) -> None:
         with contextlib.suppress(OSError):
             work()
+        self._server_ended = self._server_ended or work == self._from_server
         if not self.stranded:
             self.close()
 

@@ -1,189 +1,308 @@
-"""The comparison of the store with what can still be recounted."""
+"""The verification of a store against the transcripts that still exist: what is no fault."""
 
 from __future__ import annotations
 
-import os
+import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from ccagent.follow.identity import advanced
-from ccagent.follow.state import FileState
-from ccagent.metrics import names
-from ccagent.metrics.snapshot import StoredTotal, StoredTotals
-from ccagent.recount import Json
-from ccagent.store.audit import StoredFile
-from ccagent.store.queries import UsageRow
-from ccagent.verify import (
-    compare,
-    look_for_unknown,
-    recount_stored,
-    recounted_amounts,
-    report,
-    stored_amounts,
-    within_the_store,
-)
-from tests.transcripts import Session, Tree, Usage
+from ccagent.census import Census
+from tests.transcripts import Usage, spliced, text
+from tests.verifying import Ground, busy
 
-MAX_LINE = 1 << 20
-
-
-def stored(path: Path, *, offset: int | None = None, generation: int = 0, lines: int | None = None) -> StoredFile:
-    """The row of a file that was taken in up to `offset`, by default whole."""
-    data = path.read_bytes()
-    end = len(data) if offset is None else offset
-    empty = FileState(
-        file_id=1, path=os.fsencode(path), device=1, inode=1, size=len(data), mtime_ns=0, offset=0, head=b"",
-        head_length=0, marker=b"", generation=generation, lines=data[:end].count(b"\n"), state=0,
-    )  # fmt: skip
-    with path.open("rb") as file:
-        state = advanced(empty, file.fileno(), end)
-    return StoredFile(
-        file_id=1, path=state.path, device=1, inode=1, size=state.size, mtime_ns=0, offset=state.offset,
-        head=state.head, head_length=state.head_length, marker=state.marker, generation=generation,
-        lines=state.lines if lines is None else lines, state=0,
-    )  # fmt: skip
+FIXTURES = Path(__file__).parent / "fixtures" / "transcripts"
 
 
 @pytest.fixture
-def session() -> Session:
-    session = Session("s-1")
-    session.prompt("hello")
-    session.request(usage=Usage(input=3, output=40, cache_write=9, cache_write_1h=4))
-    session.bash("ls", exit_code=1, usage=Usage(input=1, output=2))
-    return session
+def ground(tmp_path: Path) -> Ground:
+    ground = Ground(tmp_path)
+    ground.tree.write(busy("one"), busy("two", cwd="/home/demo/bolt"))
+    return ground
 
 
-@pytest.fixture
-def path(tmp_path: Path, session: Session) -> Path:
-    return Tree(tmp_path).write(session)
+@pytest.mark.parametrize("version", sorted(path.name for path in FIXTURES.iterdir()))
+def test_the_golden_transcripts_in_the_store_equal_their_recount(version: str, tmp_path: Path) -> None:
+    ground = Ground(tmp_path)
+    shutil.copytree(FIXTURES / version / "projects", ground.tree.root, dirs_exist_ok=True)
+    ground.take_in(quiet=True)
+
+    answer = ground.verify(full=True)
+
+    assert (answer.rows(), answer.broken(), answer.named()) == ({}, set(), [])
+    assert (answer.status, answer["equal"]) == ("equal", True)
+    assert answer["files"]["bytes_taken_in"] > 0
 
 
-def usage_row(key: str = "", **amounts: Any) -> UsageRow:
-    tokens = {"input": 4, "output": 42, "cache_read": 0, "cache_write_5m": 5, "cache_write_1h": 4}
-    fields: dict[str, Any] = {
-        "requests": 2, "tokens": tokens, "cost_microusd": 1, "unpriced_requests": 0, "sessions": 1, "tool_calls": 1,
-        "tool_calls_relayed": 0, "tool_errors": 1, "compactions": 0, "lines_bad": 0, "quality": {},
-    }  # fmt: skip
-    return UsageRow(key=key, **(fields | amounts))
+@pytest.mark.corpus
+def test_real_transcripts_in_the_store_equal_their_recount(corpus: Path, tmp_path: Path) -> None:
+    ground = Ground(tmp_path)
+    ground.tree.root = corpus / "projects"
+    ground.take_in()
+
+    answer = ground.verify(full=True)
+
+    assert (answer.status, answer.rows(), answer.broken()) == ("equal", {}, set())
 
 
-def verdicts(rows: list[Json]) -> dict[str, str]:
-    return {str(row["name"]): str(row["verdict"]) for row in rows if row["verdict"] != "equal"}
+def test_an_empty_store_without_transcripts_is_equal(tmp_path: Path) -> None:
+    ground = Ground(tmp_path)
+    ground.take_in()
+
+    assert ground.verify(full=True).status == "equal"
 
 
-def compared(path: Path, row: StoredFile, **amounts: Any) -> Json:
-    count, census = recount_stored([row], MAX_LINE)
-    facts = stored_amounts(usage_row(**amounts), [usage_row("claude-opus-4-6", **amounts)])
-    return report(compare(facts, recounted_amounts(count), excused=census.excused), census)
+def test_the_long_checks_are_made_on_request_alone(ground: Ground) -> None:
+    ground.take_in()
+
+    assert ground.verify()["checks"] == []
+    assert len(ground.verify(full=True)["checks"]) > 20
 
 
-def test_a_store_that_holds_what_the_files_say_is_equal(path: Path) -> None:
-    answer = compared(path, stored(path))
+def test_a_store_whose_rollups_lag_behind_is_equal_and_says_what_it_left_out(ground: Ground) -> None:
+    ground.take_in(rollups=False)
 
-    assert (answer["equal"], answer["status"], answer["differences"]) == (True, "equal", [])
+    answer = ground.verify(full=True)
 
-
-@pytest.mark.parametrize("requests", [1, 3])
-def test_a_request_lost_or_doubled_is_a_fault(path: Path, requests: int) -> None:
-    answer = compared(path, stored(path), requests=requests)
-
-    assert answer["status"] == "fault"
-    assert verdicts(answer["differences"]) == {  # type: ignore[arg-type]
-        "requests": "fault", "requests{claude-opus-4-6}": "fault",
-    }  # fmt: skip
+    left_out = {row["name"]: row["excluded"] for row in answer["checks"]}
+    assert answer.status == "equal"
+    assert left_out["rollups by hour"] > 0
+    assert left_out["rollups by session"] == 2
 
 
-def test_lines_behind_the_stored_offset_are_not_counted(path: Path, session: Session) -> None:
-    row = stored(path)
+def test_a_transcript_that_the_store_does_not_know_is_unread_and_no_fault(ground: Ground) -> None:
+    ground.take_in()
+    new = ground.tree.put("-home-demo-new/new.jsonl", b"{}\n")
+
+    answer = ground.verify()
+
+    assert answer.status == "equal"
+    assert answer["files"]["not_taken_in"] == 1
+    assert answer["files"]["bytes_left"] == new.stat().st_size
+    assert answer["files"]["bytes_taken_in"] + answer["files"]["bytes_left"] == answer["files"]["bytes"]
+
+
+def test_lines_behind_the_stored_offset_are_not_counted(ground: Ground) -> None:
+    session = busy("three")
+    ground.tree.write(session)
+    ground.take_in()
     session.request(usage=Usage(output=1_000_000))
-    path.write_bytes(session.content + b'{"type":"assis')
+    ground.tree.path(session).write_bytes(session.content + b'{"type":"assis')
 
-    answer = compared(path, row)
+    answer = ground.verify(full=True)
 
-    assert answer["status"] == "equal"
-    assert answer["files"]["bytes_left"] > 0  # type: ignore[index]
+    assert answer.status == "equal"
+    assert answer["files"]["bytes_left"] > 0
 
 
-def test_a_file_that_is_gone_excuses_more_in_the_store_and_not_less(path: Path) -> None:
-    row = stored(path)
+def test_what_is_taken_in_during_the_recount_is_recounted_too(ground: Ground) -> None:
+    session = busy("three")
+    ground.tree.write(session)
+    ground.take_in()
+    before = ground.verify()["totals"][0]["stored"]
+    grown = []
+
+    def grow(done: int, whole: int) -> None:
+        if done == whole and not grown:
+            grown.append(done)
+            session.request(usage=Usage(output=77))
+            ground.tree.write(session, busy("four"))
+            ground.take_in()
+
+    answer = ground.verify(full=True, progress=grow)
+
+    assert answer.status == "equal"
+    assert answer["totals"][0]["stored"] > before + 1
+
+
+def test_progress_ends_at_the_whole(ground: Ground) -> None:
+    ground.take_in()
+    seen: list[tuple[int, int]] = []
+
+    answer = ground.verify(progress=lambda done, whole: seen.append((done, whole)))
+
+    assert seen[-1] == (answer["files"]["bytes_taken_in"],) * 2
+    assert seen == sorted(seen)
+
+
+def test_bad_lines_and_broken_pieces_are_conserved(ground: Ground) -> None:
+    session = busy("three")
+    one, other = session.lines[1].raw, session.lines[2].raw
+    session.raw(spliced(one, other))
+    session.raw(b'{"type":"user","mess\n')
+    session.raw(b"\0" * 64 + b"\n")
+    ground.tree.write(session)
+    ground.take_in()
+
+    answer = ground.verify(full=True)
+
+    amounts = {row["name"]: row["recounted"] for row in answer["totals"]}
+    assert (answer.status, amounts["lines_bad"], amounts["broken pieces"]) == ("equal", 3, 2)
+
+
+# ---- transcripts that are gone -----------------------------------------------------------------------------------
+
+
+def test_a_file_that_is_gone_excuses_its_own_facts(ground: Ground) -> None:
+    ground.take_in()
+    shutil.rmtree(ground.tree.root / "-home-demo-bolt")
+
+    answer = ground.verify(full=True)
+
+    stored, recounted, verdict = answer.rows()["requests"]
+    assert (answer.status, answer["equal"], verdict) == ("source gone", True, "source gone")
+    assert stored == 2 * recounted
+    assert answer["causes"]["gone"] > 0
+    assert answer["files"]["gone"] == 2
+
+
+def test_a_file_that_is_gone_excuses_no_other_file(ground: Ground) -> None:
+    ground.take_in()
+    shutil.rmtree(ground.tree.root / "-home-demo-bolt")
+    ground.damage(
+        "UPDATE fact SET token_output = token_output + 1 WHERE type = 4 AND context IN (SELECT c.id FROM context c"
+        " JOIN name n ON n.id = c.session WHERE n.value = 'one') AND token_output = 40"
+    )
+
+    answer = ground.verify()
+
+    assert answer.status == "fault"
+    assert [fault for _, fault in answer.named()] == ["different"]
+
+
+def test_a_copy_that_is_gone_excuses_what_it_alone_said(ground: Ground) -> None:
+    """A fork begins as a copy under a session of its own; whoever is smaller owns the shared facts."""
+    original = busy("three")
+    fork = original.content.replace(b'"three"', b'"a fork"').replace(b'"output_tokens":40', b'"output_tokens":44')
+    ground.tree.write(original)
+    path = ground.tree.put("-home-demo-atlas/fork.jsonl", fork)
+    ground.take_in()
+    assert ground.verify(full=True).status == "equal"
     path.unlink()
 
-    assert compared(path, row)["status"] == "source gone"
-    assert compared(path, row, requests=-1)["status"] == "fault"
+    answer = ground.verify(full=True)
+
+    assert (answer.status, answer.named(), answer.broken()) == ("source gone", [], set())
+    assert answer.rows()["tokens.output"][0] - answer.rows()["tokens.output"][1] == 4
 
 
-def test_a_file_rewritten_since_is_not_recounted(path: Path) -> None:
-    row = stored(path)
+def test_copies_that_nobody_wrote_down_are_excused_where_the_schema_is_older(ground: Ground) -> None:
+    original = busy("three")
+    fork = original.content.replace(b'"three"', b'"a fork"')
+    ground.tree.write(original)
+    path = ground.tree.put("-home-demo-atlas/fork.jsonl", fork)
+    ground.take_in()
+    ground.damage("DELETE FROM contributor")
+    files = {bytes(name).rpartition(b"/")[2]: number for number, name in ground.asked("SELECT id, path FROM file")}
+    ground.damage(f"UPDATE fact SET file = {files[b'three.jsonl']} WHERE file = {files[b'fork.jsonl']}")
+    path.unlink()
+    assert ground.verify(full=True).status == "fault"
+    ground.damage("INSERT INTO meta (name, value) SELECT 'contributors_since', seq FROM host")
+
+    assert ground.verify(full=True)["causes"].get("different") is None
+
+
+def test_a_file_rewritten_since_is_not_recounted(ground: Ground) -> None:
+    ground.take_in()
+    path = ground.tree.path(busy("one"))
     path.write_bytes(path.read_bytes().replace(b"hello", b"olleh"))
 
-    answer = compared(path, row)
+    answer = ground.verify(full=True)
 
-    assert answer["status"] == "source gone"
-    assert answer["files"]["rewritten"] == 1  # type: ignore[index]
-
-
-def test_a_file_read_anew_once_excuses_what_its_first_content_left(path: Path) -> None:
-    answer = compared(path, stored(path, generation=1), requests=5)
-
-    assert answer["status"] == "source gone"
+    assert answer.status == "source gone"
+    assert answer["files"]["rewritten"] == 1
 
 
-def test_a_wrong_number_of_lines_names_the_file(path: Path) -> None:
-    answer = compared(path, stored(path, lines=3))
+def test_a_file_read_anew_excuses_what_its_first_content_left(ground: Ground) -> None:
+    ground.take_in()
+    other = busy("one")
+    other.lines = other.lines[:3]
+    other.prompt("another course")
+    ground.tree.write(other)
+    ground.take_in()
 
-    assert answer["equal"] is False
-    assert len(answer["paths_at_fault"]) == 1  # type: ignore[arg-type]
+    answer = ground.verify(full=True)
+
+    assert (answer.status, answer.named()) == ("source gone", [])
+    assert answer["files"]["rewritten"] == 1
 
 
-def test_a_file_that_is_not_a_file_is_counted_and_never_raised(path: Path) -> None:
-    row = stored(path)
+def test_a_file_that_is_no_file_is_counted_and_never_raised(ground: Ground) -> None:
+    ground.take_in()
+    path = ground.tree.path(busy("one"))
     path.unlink()
     path.mkdir()
 
-    assert compared(path, row)["files"]["unreadable"] == 1  # type: ignore[index]
+    answer = ground.verify()
+
+    assert (answer.status, answer["files"]["unreadable"]) == ("source gone", 1)
 
 
-def test_a_transcript_that_the_store_does_not_know_is_unread_and_no_fault(path: Path, tmp_path: Path) -> None:
-    other = Tree(tmp_path).put("p/new.jsonl", b"{}\n")
-    row = stored(path)
-    count, census = recount_stored([row], MAX_LINE)
-
-    look_for_unknown(census, [row], [tmp_path])
-
-    answer = report(compare({}, {}, excused=census.excused), census)
-    assert answer["status"] == "equal"
-    assert answer["files"]["not_taken_in"] == 1  # type: ignore[index]
-    assert answer["files"]["bytes"] == path.stat().st_size + other.stat().st_size  # type: ignore[index]
-    assert answer["files"]["bytes_taken_in"] + answer["files"]["bytes_left"] == answer["files"]["bytes"]  # type: ignore[index]
-    assert count.files == 1
+# ---- facts that retention removed --------------------------------------------------------------------------------
 
 
-def booked(records: int, output: int) -> StoredTotals:
-    amounts = {"input": 4, "output": output, "cache_read": 0, "cache_write_5m": 5, "cache_write_1h": 4}
-    rows = [StoredTotal(names.TOKENS, ("m", kind, "p"), False, amount, 0) for kind, amount in amounts.items()]
-    rows.append(StoredTotal(names.INGEST_RECORDS, ("user", "new"), False, records, 0))
-    rows.append(StoredTotal(names.INGEST_RECORDS, ("line", "quarantined"), False, 7, 0))
-    return StoredTotals(totals=tuple(rows))
+def prune(ground: Ground, condition: str) -> None:
+    ground.damage(f"INSERT INTO pruned (key) SELECT key FROM fact WHERE {condition}")
+    ground.damage("DELETE FROM fact WHERE key IN (SELECT key FROM pruned)")
+    ground.damage("DELETE FROM contributor WHERE key IN (SELECT key FROM pruned)")
 
 
-@pytest.mark.parametrize(
-    ("records", "output", "expected"),
-    [(4, 42, {}), (5, 42, {"records read": "fault"}), (4, 43, {"booked tokens.output": "fault"})],
-)
-def test_totals_and_records_obey_conservation(path: Path, records: int, output: int, expected: dict[str, str]) -> None:
-    count, _ = recount_stored([stored(path)], MAX_LINE)
+def test_what_retention_removed_is_sealed(ground: Ground) -> None:
+    ground.take_in()
+    before = ground.verify()["totals"][0]["stored"]
+    prune(ground, "type = 4 AND token_output = 40")
 
-    rows = within_the_store(usage_row(), booked(records, output), count, excused=False)
+    answer = ground.verify()
 
-    assert verdicts(rows) == expected
+    assert (answer.status, answer["equal"]) == ("sealed", True)
+    assert answer.rows()["requests"] == (before - 2, before, "sealed")
+    assert answer.rows()["booked tokens.output"][2] == "sealed"
+    assert answer["causes"] == {"sealed": 2}
 
 
-def test_progress_ends_at_the_whole(path: Path) -> None:
-    seen: list[tuple[int, int]] = []
+def test_a_seal_excuses_only_the_keys_that_are_kept(ground: Ground) -> None:
+    ground.take_in()
+    prune(ground, "type = 4 AND token_output = 40")
+    ground.damage("DELETE FROM fact WHERE type = 4 AND token_output = 9")
 
-    recount_stored([stored(path), stored(path)], MAX_LINE, lambda done, whole: seen.append((done, whole)))
+    answer = ground.verify()
 
-    size = path.stat().st_size
-    assert seen == [(size, 2 * size), (2 * size, 2 * size)]
+    assert answer.status == "fault"
+    assert {fault for _, fault in answer.named()} == {"missing"}
+
+
+def test_rollups_before_the_seal_are_left_out(ground: Ground) -> None:
+    ground.take_in()
+    (last,) = ground.asked("SELECT MAX(occurred_at) FROM fact")[0]
+    prune(ground, "1 = 1")
+    ground.damage("INSERT INTO meta (name, value) VALUES ('sealed_before', ?)", (str(last + 1),))
+
+    answer = ground.verify(full=True)
+
+    assert (answer.status, answer.broken()) == ("sealed", set())
+    assert {row["name"]: row["excluded"] for row in answer["checks"]}["rollups by hour"] > 0
+    assert answer["sealed_before"].startswith("2026-02-10T")
+
+
+# ---- the recount itself ------------------------------------------------------------------------------------------
+
+
+def test_a_census_goes_on_where_it_stopped(ground: Ground) -> None:
+    """Offsets that move on between two looks cost only the bytes between them."""
+    from ccagent.store import audit
+    from ccagent.store.open import open_reader
+
+    session = busy("three")
+    ground.tree.write(session)
+    ground.take_in()
+    census = Census(1 << 20)
+    with open_reader(ground.database) as reader:
+        census.take(audit.files(reader, 1))
+        read = census.count.bytes_read
+        session.assistant(text("more"))
+        ground.tree.write(session)
+        ground.take_in()
+        census.take(audit.files(reader, 1))
+
+    assert census.count.bytes_read == read + len(session.lines[-1].raw)
+    assert census.count.totals()["sessions"] == 3

@@ -138,32 +138,6 @@ def _plain(value: object) -> str:
     return clean(str(value))
 
 
-def print_verify(report: Mapping[str, object]) -> None:
-    """Print the comparison: every total that differs, then the verdict."""
-    for line in verify_lines(report):
-        click.echo(line)
-
-
-def verify_lines(report: Mapping[str, object]) -> Iterator[str]:
-    """Give the comparison as lines."""
-    totals = report.get("totals")
-    rows = [row for row in totals if isinstance(row, Mapping)] if isinstance(totals, list | tuple) else []
-    if rows:
-        yield f"{'':<32} {'stored':>18} {'recounted':>18}  verdict"
-    for row in rows:
-        stored, recounted = (_value("", row.get(side, "—")) for side in ("stored", "recounted"))
-        name, verdict = (clean(str(row.get(part, ""))) for part in ("name", "verdict"))
-        yield f"{name:<32} {stored:>18} {recounted:>18}  {verdict}"
-    for name in ("files", "checked"):
-        if value := report.get(name):
-            yield _line(name, _described(name, value))
-    differences = report.get("differences")
-    # With the table above each difference stands there already, marked.
-    for difference in differences if isinstance(differences, list | tuple) and not rows else ():
-        yield _line("differs", _plain(difference))
-    yield "equal: the store agrees with the transcripts" if report.get("equal") else "NOT equal: see above"
-
-
 class Progress:
     """Says on a terminal's standard error how far a long piece of work is; elsewhere it is silent."""
 

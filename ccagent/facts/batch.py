@@ -38,6 +38,8 @@ class Batch:
         self.closes: dict[tuple[int, str], None] = {}
         self.turn_closes: dict[str, None] = {}
         self.links: dict[str, bytes] = {}
+        self.copies: set[tuple[int, str, int]] = set()
+        """Kind, native id and file of facts that stand in a further file of this batch."""
         self.failures = 0
         """Records on which a rule failed: a defect of this version; they are quarantined."""
         self.bytes = 0
@@ -47,6 +49,8 @@ class Batch:
         kind = self.facts[event_type]
         partial = kind.get(native)
         if partial is not None:
+            if partial.file != file:
+                self.copies.add((event_type, native, file))
             return partial, False
         partial = kind[native] = Partial(event_type, native)
         # the first claim must win over the defaults

@@ -20,13 +20,17 @@ MISSED_AFTER_NS: Final = 2_000_000_000
 """A change younger than 2 s may still be on its way through the watcher: it was not missed."""
 
 
+Wanted = Callable[[bytes, os.stat_result], bool]
+"""Whether a transcript is followed this time, judged by its path and what `lstat` says of it."""
+
+
 class Discovery:
     """Compares the followed files with the disk and hands those that changed to the queue. Opens a file only to
     recognise a renamed one."""
 
     def __init__(
         self, roots: Sequence[Path], files: Files, turns: Turns, opener: Callable[[bytes], int],
-        wall_ns: Callable[[], int], backfill: bool,
+        wall_ns: Callable[[], int], backfill: bool, wanted: Wanted | None = None,
     ) -> None:  # fmt: skip
         self._covered = {os.path.abspath(os.fsencode(root)) for root in roots}
         self._roots = roots
@@ -36,6 +40,7 @@ class Discovery:
         self._opener = opener
         self._wall_ns = wall_ns
         self._backfill = backfill
+        self._wanted = wanted
         self._refused: set[bytes] = set()
         self.scanned = False
 
@@ -52,6 +57,8 @@ class Discovery:
             walk = Walk(root)
             watched = watching and not first and root in before
             for path, status in walk:
+                if self._wanted is not None and not self._wanted(path, status):
+                    continue
                 tracked = self._files.by_path.get(path)
                 if tracked is None:
                     new.append((path, status))

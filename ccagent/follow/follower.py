@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ccagent.follow.discovery import Discovery
+from ccagent.follow.discovery import Discovery, Wanted
 from ccagent.follow.files import Files, Tracked, state_stat
 from ccagent.follow.handles import open_for_reading
 from ccagent.follow.reader import MAX_LINE, TURN_BYTES, Limits
@@ -30,7 +30,8 @@ class Follower:
     """Finds and reads files; see the module. Only `hint` may be called from other threads.
 
     `known`: what the store remembers. `backfill=False`: files that the first scan finds and the store does not know
-    begin at their end. `opener`, `clock` (monotonic seconds) and `wall_ns` are the system's; tests may give others.
+    begin at their end. `wanted`: other files are left alone, whether known or not. `opener`, `clock` (monotonic
+    seconds) and `wall_ns` are the system's; tests may give others.
     """
 
     def __init__(
@@ -44,10 +45,11 @@ class Follower:
         opener: Callable[[bytes], int] = open_for_reading,
         clock: Callable[[], float] = time.monotonic,
         wall_ns: Callable[[], int] = time.time_ns,
+        wanted: Wanted | None = None,
     ) -> None:
         self._files = Files(clock)
         self._turns = Turns(self._files, Limits(turn_bytes=turn_bytes, max_line=max_line), opener)
-        self._discovery = Discovery(roots, self._files, self._turns, opener, wall_ns, backfill)
+        self._discovery = Discovery(roots, self._files, self._turns, opener, wall_ns, backfill, wanted)
         self._hints: set[bytes] = set()
         self._hints_lock = threading.Lock()
         self._reported: list[tuple[Tracked, FileState]] = []

@@ -66,6 +66,9 @@ DROP_REASONS: Final = ("tier", "history", "rejected", "too_large", "poison", "ex
 EXPORT_STATES: Final = ("disabled", "active", "degraded", "circuit_open", "half_open")
 TIERS: Final = ("0", "1", "2")
 PERIODS: Final = ("hourly", "daily", "weekly", "point")
+LATE_TYPES: Final = ("new", "changed")
+REMOVED_TYPES: Final = ("fact", "payload", "line")
+"""What retention removes: facts, raw payloads of facts that stay, notes of bad lines."""
 
 _STATUS: Final = ("status",)
 _REASON: Final = ("reason",)
@@ -215,6 +218,11 @@ _KEEPING: Final = (
          ("period",), _closed(period=PERIODS), fill=("period",), buckets=AGENT_BUCKETS),
     _own(names.ROLLUP_LAST_SUCCESS, "s", "scheduler run", "When rollups were last up to date, as Unix time.",
          ("period",), _closed(period=PERIODS), kind=Kind.GAUGE),
+    _own(names.ROLLUP_LATE, "{fact}", "late facts",
+         "Facts that came or changed after their rollups were sealed, and were added as a difference.",
+         _TYPE, _closed(type=LATE_TYPES), fill=_TYPE),
+    _own(names.RETENTION_REMOVED, "{item}", "retention", "What retention has removed.",
+         _TYPE, _closed(type=REMOVED_TYPES), fill=_TYPE),
 )  # fmt: skip
 
 _SENDING: Final = (

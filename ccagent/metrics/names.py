@@ -61,6 +61,8 @@ TOTALS_RELABELLED: Final = "totals.relabelled"
 METRICS_OVERFLOW: Final = "metrics.overflow"
 ROLLUP_DURATION: Final = "rollup.duration"
 ROLLUP_LAST_SUCCESS: Final = "rollup.last_success_timestamp"
+ROLLUP_LATE: Final = "rollup.late_facts"
+RETENTION_REMOVED: Final = "retention.removed"
 LEDGER_START: Final = "ledger.start_timestamp"
 
 # of ccagent itself: exports and process

@@ -6,7 +6,7 @@ Pure: rows and gauges come in, families go out. The cost is the number of series
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import product
 from operator import itemgetter
@@ -94,20 +94,25 @@ class History:
     `ledger_ms`: time of the earliest fact. It is the start of everything that the first catch-up booked: a start at
     the time of booking would make months of history look like the spending of a minute.
     `caught_up_ms`: when the first catch-up ended; None while it lasts, and metrics of facts are absent.
+    `restarted`: when metrics began again at 0, by name; none of their series starts earlier.
     """
 
     store_ms: int
     ledger_ms: int | None = None
     caught_up_ms: int | None = None
+    restarted: Mapping[str, int] = field(default_factory=dict)
 
     def start(self, spec: MetricSpec, created_ms: int) -> int:
         """The start of a series whose first amount was booked at `created_ms`."""
+        start = created_ms
         if spec.from_facts and created_ms <= (self.caught_up_ms or 0):
-            return min(created_ms, self.origin(spec))
-        return created_ms
+            start = min(created_ms, self.origin(spec))
+        return max(start, self.restarted.get(spec.name, 0))
 
     def origin(self, spec: MetricSpec) -> int:
         """The start of a series that has shown 0 from the beginning."""
+        if spec.name in self.restarted:
+            return self.restarted[spec.name]
         if spec.from_facts:
             return self.store_ms if self.ledger_ms is None else min(self.ledger_ms, self.store_ms)
         return self.store_ms

@@ -10,6 +10,7 @@ from ccagent.metrics.snapshot import Gauges, History, Snapshot, snapshot
 from ccagent.service.live import Live
 from ccagent.store import totals
 from ccagent.store.connection import Connection
+from ccagent.store.generation import restarts
 from ccagent.store.hosts import read_host
 from ccagent.store.live_queries import cache_hit_ratios
 from ccagent.store.location import Database
@@ -36,7 +37,11 @@ def make_snapshot(
     if host is None:
         raise StoreError(f"this host is no longer entered in {database.display}; start ccagent again")
     stored = totals.read(conn, host.id)
-    history = History(store_ms=host.created_at, ledger_ms=host.ledger_start, caught_up_ms=host.catch_up_done)
+    restarted = restarts(conn, host.id)
+    ledger = host.ledger_start if host.ledger_start is None else max(host.ledger_start, restarted.get(metric.TOKENS, 0))
+    history = History(
+        store_ms=host.created_at, ledger_ms=ledger, caught_up_ms=host.catch_up_done, restarted=restarted
+    )  # fmt: skip
     gauges = {} if exportable_only else local_gauges(conn, live, database, now_ms, history)
     return snapshot(stored, gauges, history, project_label=project_label, exportable_only=exportable_only)
 

@@ -41,8 +41,8 @@ _HOLDER: Final = """
         AND (l.classid::bigint << 32) | l.objid::bigint = ?
 """
 
-_holding: weakref.WeakSet[AdvisoryLock] = weakref.WeakSet()
-"""Locks that this process holds; those of sessions that are over do not count."""
+_holding: weakref.WeakSet[PgConnection] = weakref.WeakSet()
+"""Sessions of this process that have taken a lock; those that are over do not count."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,29 +69,28 @@ class AdvisoryLock:
     def __init__(self, conn: PgConnection, key: int) -> None:
         self.conn = conn
         self.key = key
-        self._taken = False
 
     @property
     def held(self) -> bool:
         """Whether this session has the lock, as far as is known here without asking the server."""
-        return self._taken and not self.conn.closed
+        return self.key in self.conn.advisory_keys and not self.conn.closed
 
     def try_acquire(self) -> bool:
         """Take the lock unless another session has it; never waits. The driver's error when the session is over."""
         if self.held:
             return True  # the server would count, and want as many releases
         row = self.conn.execute("SELECT pg_try_advisory_lock(?)", (self.key,)).fetchone()
-        self._taken = row == (1,)
-        if self._taken:
-            _holding.add(self)
-        return self._taken
+        if row != (1,):
+            return False
+        self.conn.advisory_keys.add(self.key)
+        _holding.add(self.conn)
+        return True
 
     def release(self) -> None:
         """Give the lock up, if it is held."""
         if self.held:
             self.conn.execute("SELECT pg_advisory_unlock(?)", (self.key,))
-        self._taken = False
-        _holding.discard(self)
+        self.conn.advisory_keys.discard(self.key)
 
 
 def lock_key(*parts: str) -> int:
@@ -210,7 +209,7 @@ def _abandoned(found: Holder, key: int, host_id: str, alive: Callable[[int], boo
     if name.pid != os.getpid():
         return not alive(name.pid)
     return not any(
-        lock.held and lock.key == key and lock.conn.backend_pid == found.backend_pid for lock in list(_holding)
+        AdvisoryLock(conn, key).held and conn.backend_pid == found.backend_pid for conn in list(_holding)
     )
 
 

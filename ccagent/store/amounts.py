@@ -73,7 +73,7 @@ class Amounts:
         """Pairs of a group's key and a session (name id) in it, each once."""
         found = self.select()
         if found is not None:
-            yield from conn.execute(f"SELECT DISTINCT g, session FROM ({found[0]}) a WHERE session <> 0", found[1])  # type: ignore[misc]
+            yield from conn.execute(f"SELECT DISTINCT g, session FROM ({found[0]}) a WHERE session <> 0", found[1])
 
     def select(self) -> Select | None:
         """Rows of g (the group), session (name id) and `USAGE_VALUES`, not yet summed; None where nothing is covered."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
+from zoneinfo import ZoneInfo
 
 from ccagent.facts.model import EventType
 from ccagent.store.connection import Connection, scalar
@@ -100,6 +101,8 @@ class Standing:
     """
 
     host: Host | None
+    zone: ZoneInfo
+    """Of the rollups; UTC while they have none."""
     sealed_before: int | None
     pruned: bool
     migrated_seq: int
@@ -110,6 +113,7 @@ def standing(reader: Connection, host_id: str | None) -> Standing:
     sealed = meta(reader, "sealed_before")
     return Standing(
         host=read_host(reader, host_id),
+        zone=ZoneInfo(meta(reader, "zone") or "UTC"),
         sealed_before=None if sealed is None else int(sealed),
         pruned=scalar(reader, "SELECT 1 FROM pruned LIMIT 1") is not None,
         migrated_seq=int(meta(reader, "contributors_since") or 0),

@@ -6,6 +6,7 @@ Runs inside the store's write transaction. Work is bounded by the batch: each fa
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Final
 
 from ccagent.facts.batch import Batch
@@ -16,6 +17,7 @@ from ccagent.facts.settle import settle
 from ccagent.metrics import names as metric
 from ccagent.store import rows
 from ccagent.store.closing import close_rows, close_turns, release_agent
+from ccagent.store.sealed import following
 from ccagent.store.work import Work
 
 DEEPEST: Final = 16
@@ -44,7 +46,7 @@ class Ingest(Work):
             key=_first,
         )
         stored = self._stored([key for key, _ in keyed])
-        gone = self._pruned([key for key, _ in keyed if key not in stored])
+        gone = self._removed(keyed, stored, batch) if self.pruning else set()
         fresh: dict[int, bool] = {}
         inserts: list[rows.Row] = []
         updates: list[rows.Row] = []
@@ -54,6 +56,8 @@ class Ingest(Work):
         price = self.names.id(self.prices.version)
         for key, fact in keyed:
             row = stored.get(key)
+            if fact.extra is not None and fact.occurred_at is not None and fact.occurred_at < self.payloads_before:
+                fact.extra = None
             closing = (
                 fact.closing
                 or (fact.turn is not None and fact.turn in turn_closes)
@@ -73,11 +77,16 @@ class Ingest(Work):
                     updates.append(changed)
         self.conn.executemany(rows.INSERT, inserts)
         self.conn.executemany(rows.UPDATE, updates)
+        for kind, native, number in batch.copies:
+            key, file = fact_key(kind, native), self.file_ids[number]
+            row = stored.get(key)
+            if key not in gone and file != (self.file_ids[batch.facts[kind][native].file] if row is None else row[rows.FILE]):
+                self._copies.add((key, file))
         if self._copies:
             self.conn.executemany(_CONTRIBUTE, sorted(self._copies))
         self._records(batch, fresh)
         self._close_earlier(batch)
-        self._links(batch)
+        self._links(batch, gone)
         close_turns(self, [native for native in turn_closes if native not in self._whole])
 
     def _stored(self, keys: list[bytes]) -> dict[bytes, rows.Row]:
@@ -92,13 +101,40 @@ class Ingest(Work):
             self.names.learn(row[column] for row in found for column in rows.NAMED)
         return {row[rows.KEY]: row for row in found}
 
-    def _pruned(self, keys: list[bytes]) -> set[bytes]:
-        """Those of the keys whose facts retention has removed."""
-        if not keys or not self.pruning:
+    def _removed(
+        self, keyed: list[tuple[bytes, Partial]], stored: dict[bytes, rows.Row], batch: Batch
+    ) -> set[bytes]:
+        """Keys among the batch's, its calls' and its sessions' whose facts retention has removed. Which sessions are
+        sealed by that is remembered."""
+        self._late.clear()
+        self._beside.clear()
+        self._sealed.clear()
+        sessions = {fact.context.session for _, fact in keyed}
+        sessions |= {self.contexts.value(row[rows.CONTEXT]).session for row in stored.values()}
+        own = {session: fact_key(EventType.SESSION, session) for session in sessions if session is not None}
+        wanted = {key for key, _ in keyed if key not in stored} | set(own.values()) | set(batch.links.values())
+        if not wanted:
             return set()
         dialect = self.conn.dialect
         sql = f"SELECT p.key FROM {dialect.blobs} JOIN pruned p ON p.key = k.value"
-        return {bytes(row[0]) for row in self.conn.execute(sql, (dialect.listed(keys),))}
+        gone = {bytes(row[0]) for row in self.conn.execute(sql, (dialect.listed(sorted(wanted)),))}
+        self._sealed |= {session: key for session, key in own.items() if key in gone}
+        return gone
+
+    def _following(self, inserts: list[rows.Row], updates: list[rows.Row]) -> AbstractContextManager[None]:
+        """Around the writing of these rows: what is sealed follows those of them that it holds."""
+        concerned = self._late | self._beside
+        if not concerned:
+            return nullcontext()
+        born = sum(row[rows.KEY] in self._late for row in inserts)
+        self.booking.count(metric.ROLLUP_LATE, ("new",), born)
+        self.booking.count(metric.ROLLUP_LATE, ("changed",), len(self._late) - born)
+        requests = {
+            row[rows.REQUEST] for row in (*inserts, *updates)
+            if row[rows.REQUEST] is not None and row[rows.KEY] in concerned
+        }  # fmt: skip
+        sessions = [self.names.id(session) for session in self._sealed]
+        return following(self.conn, concerned | requests, self.sealed_before, sessions)
 
     def _insert(self, key: bytes, fact: Partial, closing: bool, price: int) -> rows.Row:
         settled = settle(fact, self.prices)
@@ -205,10 +241,13 @@ class Ingest(Work):
         self.conn.execute("UPDATE fact SET ended = 1 WHERE key = ?", (row[rows.KEY],))
         return True
 
-    def _links(self, batch: Batch) -> None:
-        """Remember which call launched which sub-agent; resolve what can be resolved, nested ones too."""
+    def _links(self, batch: Batch, gone: set[bytes]) -> None:
+        """Remember which call launched which sub-agent; resolve what can be resolved, nested ones too. Calls in `gone`
+        were removed: they add no launch."""
         conn = self.conn
         for launched, tool in batch.links.items():
+            if tool in gone:
+                continue
             conn.execute(
                 "INSERT INTO agent (agent, tool) VALUES (?1, ?2) ON CONFLICT (agent) DO UPDATE SET"
                 " tool = excluded.tool, linked_at = NULL WHERE agent.tool IS NULL OR agent.tool > excluded.tool",
@@ -216,7 +255,7 @@ class Ingest(Work):
             )
         moved = [
             fact_key(EventType.TOOL_CALL, native) for native, fact in batch.facts[EventType.TOOL_CALL].items()
-            if fact.name in ("Task", "Agent")
+            if fact.name in ("Task", "Agent") and fact_key(EventType.TOOL_CALL, native) not in gone
         ]  # fmt: skip
         if moved:
             conn.execute(

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable
 from hashlib import blake2b
 from typing import Final
 
+from ccagent.errors import DamagedError
 from ccagent.facts.model import Context
 from ccagent.store.connection import Connection, scalar
 
@@ -133,7 +134,7 @@ class Names:
         return None if text is None else self.id(text)
 
     def text(self, number: int | None) -> str | None:
-        """The text of a number. KeyError for a number that was never given: the database is damaged."""
+        """The text of a number. DamagedError for a number that was never given."""
         if number is None:
             return None
         known = self._texts.get(number)
@@ -141,7 +142,7 @@ class Names:
             return known
         row = self.conn.execute("SELECT value FROM name WHERE id = ?", (number,)).fetchone()
         if row is None:
-            raise KeyError(f"name {number} is not in the database; run `ccagent verify`")
+            raise DamagedError(f"name {number} is not in the database; run `ccagent db check --full`")
         self._remember(number, str(row[0]))
         return str(row[0])
 
@@ -211,7 +212,7 @@ class Contexts:
                 return
             columns = [list(column) for column in zip(*sorted(wanted), strict=True)]
             self.conn.execute(_ADD_ALL, columns)
-        raise KeyError("contexts that were just written are not in the database; run `ccagent db check`")
+        raise DamagedError("contexts that were just written are not in the database; run `ccagent db check`")
 
     def learn(self, numbers: Iterable[int]) -> None:
         """Read the contexts of these numbers with one question."""
@@ -227,13 +228,13 @@ class Contexts:
             self._remember(int(row[0]), Context._make([*texts, int(row[10])]))
 
     def value(self, number: int) -> Context:
-        """The context of a number. KeyError for one that was never given."""
+        """The context of a number. DamagedError for one that was never given."""
         known = self._values.get(number)
         if known is not None:
             return known
         row = self.conn.execute(f"SELECT {_COLUMNS} FROM context WHERE id = ?", (number,)).fetchone()
         if row is None:
-            raise KeyError(f"context {number} is not in the database; run `ccagent verify`")
+            raise DamagedError(f"context {number} is not in the database; run `ccagent db check --full`")
         context = Context._make([*(self._names.text(item) for item in row[:9]), int(row[9])])
         self._remember(number, context)
         return context

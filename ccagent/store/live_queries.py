@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-import apsw
-
 from ccagent.facts.model import EventType
 from ccagent.rollups.metrics import Period
+from ccagent.store.connection import Connection
 
 MODELS: Final = 20
 """Models whose cache hit ratio is shown: the budget of the label."""
@@ -19,11 +18,11 @@ _CACHE: Final = (
 )
 
 
-def read_meta(conn: apsw.Connection) -> dict[str, str]:
+def read_meta(conn: Connection) -> dict[str, str]:
     """What the database knows of itself."""
     return {str(name): str(value) for name, value in conn.execute("SELECT name, value FROM meta")}
 
 
-def cache_hit_ratios(conn: apsw.Connection, since_ms: int) -> dict[str, float]:
+def cache_hit_ratios(conn: Connection, since_ms: int) -> dict[str, float]:
     """Cache reads as a share of all input by model, from the hourly rollups since then; no entry without input."""
     return {str(model): reads / whole for model, reads, whole in conn.execute(_CACHE, (since_ms,)) if whole}

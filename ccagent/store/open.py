@@ -12,6 +12,7 @@ import apsw
 from ccagent.errors import NoDataError, StoreError
 from ccagent.store.connection import Connection, SqliteConnection, scalar
 from ccagent.store.location import Database, parse_database
+from ccagent.store.migrations import require_current
 
 BUSY_MS: Final = 2_000
 """How long a reader waits for a checkpoint that needs the whole database."""
@@ -30,11 +31,18 @@ def connect_reader(database: Database | Path | str) -> Connection:
     try:
         conn = SqliteConnection(path, flags=apsw.SQLITE_OPEN_READONLY)
         conn.set_busy_timeout(BUSY_MS)
-        if scalar(conn, "PRAGMA user_version") == 0:
-            conn.close()
-            raise NoDataError(f"{path} holds no facts yet; start `ccagent run`")
     except apsw.Error as error:
         raise StoreError(f"cannot read {path}: {error}; is it a ccagent database?") from error
+    try:
+        if scalar(conn, "PRAGMA user_version") == 0:
+            raise NoDataError(f"{path} holds no facts yet; start `ccagent run`")
+        require_current(conn, path)
+    except apsw.Error as error:
+        conn.close()
+        raise StoreError(f"cannot read {path}: {error}; is it a ccagent database?") from error
+    except BaseException:
+        conn.close()
+        raise
     return conn
 
 

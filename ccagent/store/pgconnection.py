@@ -133,6 +133,8 @@ class PgConnection:
         self.display = display
         self.schema = schema
         self.backend_pid: int = session.info.backend_pid
+        self.advisory_keys: set[int] = set()
+        """Keys of the advisory locks that this session has taken (store/advisory.py)."""
         self._session = session
         self._names = itertools.count(1)
 

@@ -27,7 +27,7 @@ from ccagent.store.connection import Connection
 from ccagent.store.ingest import Ingest
 from ccagent.store.location import Database
 from ccagent.store.memory import return_memory
-from ccagent.store.migrations import prepare, read_version, require_current
+from ccagent.store.migrations import prepare, read_version, require_current, stored_version
 from ccagent.store.pgconnection import PgConnection, connect
 from ccagent.store.pgerrors import lost, retryable, store_error
 from ccagent.store.pgpool import ReaderPool, open_pool
@@ -48,6 +48,9 @@ RECONNECT_SECONDS: Final = (0.2, 30.0)
 PATIENCE_SECONDS: Final = 10.0
 """How long a start waits for the host's lock: a session that just ended may take a moment to be noticed."""
 
+_WRITING: Final = lock_key(SCHEMA, "writing")
+"""Held shared by every write transaction, and alone by one that must not have others beside it."""
+
 T = TypeVar("T")
 
 
@@ -58,7 +61,7 @@ class _NotCommittedError(Exception):
 class PostgresStore(Writer):
     """The writer of one host in a Postgres database. Close it when done."""
 
-    begin: ClassVar[str] = "BEGIN"
+    begin: ClassVar[str] = f"BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock_shared({_WRITING})"
 
     def __init__(
         self,
@@ -80,8 +83,12 @@ class PostgresStore(Writer):
         self._closing = False
         try:
             conn = self._claim()
-            prepare(conn, place=database.display, now_ms=clock.now_ms())
-            host = hosts.enter(conn, host_id, clock.now_ms())
+            try:
+                self.prepared = prepare(conn, place=database.display, now_ms=clock.now_ms())
+                host = hosts.enter(conn, host_id, clock.now_ms())
+            except BaseException:
+                conn.close()
+                raise
         except Exception as error:
             raise self.translated(error) from error
         self._pg = conn
@@ -151,7 +158,7 @@ class PostgresStore(Writer):
     def open_transaction(self) -> None:
         """Begin; refuse to write into a schema that a newer ccagent has changed meanwhile."""
         super().open_transaction()
-        version = read_version(self._pg)
+        version = stored_version(self._pg)
         if version != schema.SCHEMA_VERSION:
             raise StoreError(
                 f"{self._target.display} has schema {version} by now, this ccagent knows"
@@ -245,6 +252,10 @@ class PostgresStore(Writer):
             if fault is error:
                 raise
             raise fault from error
+
+    def alone(self) -> None:
+        """Wait for the write transactions of other hosts, which are short, and keep new ones waiting."""
+        self._pg.execute("SELECT pg_advisory_xact_lock(?)", (_WRITING,))
 
     def elected(self) -> bool:
         """Whether this host is the one that makes the rollups: the first to take the lock, as long as it lives."""

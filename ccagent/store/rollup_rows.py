@@ -7,7 +7,7 @@ facts and comes from rollups/activity.py.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from ccagent.facts.model import EventType, Flag, Quality, Status
@@ -17,7 +17,7 @@ from ccagent.rollups.metrics import VALUE_COLUMNS, Period
 from ccagent.rollups.usage import UsageFamily
 from ccagent.store.connection import Connection
 from ccagent.store.expressions import DURATION
-from ccagent.store.sources import Facts, of_sessions, with_keys
+from ccagent.store.sources import Facts, with_keys
 from ccagent.store.usage_rows import USAGE_VALUES, summed
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def _number(condition: str) -> str:
     return f"COUNT(*) FILTER (WHERE {condition})"
 
 
-def _sum(value: str) -> str:
+def _total(value: str) -> str:
     return f"COALESCE(SUM({value}), 0)"
 
 
@@ -54,19 +54,19 @@ _SUMS: Final[dict[str, str]] = {
     "results": _number(f"{_COUNTED} AND {_RESULT}"),
     "relayed": _number(f"{_TOOL} AND f.name IS NOT NULL AND (f.flags & {int(Flag.DIRECT)}) = 0"),
     "timed": _number(f"{_COUNTED} AND {DURATION} IS NOT NULL"),
-    "duration_ms": _sum(f"CASE WHEN {_COUNTED} THEN {DURATION} END"),
-    "token_input": _sum("f.token_input"),
-    "token_output": _sum("f.token_output"),
-    "token_cache_read": _sum("f.token_cache_read"),
-    "token_cache_write_5m": _sum("f.token_cache_write - COALESCE(f.token_cache_write_1h, 0)"),
-    "token_cache_write_1h": _sum("f.token_cache_write_1h"),
-    "cost": _sum("f.cost"),
+    "duration_ms": _total(f"CASE WHEN {_COUNTED} THEN {DURATION} END"),
+    "token_input": _total("f.token_input"),
+    "token_output": _total("f.token_output"),
+    "token_cache_read": _total("f.token_cache_read"),
+    "token_cache_write_5m": _total("f.token_cache_write - COALESCE(f.token_cache_write_1h, 0)"),
+    "token_cache_write_1h": _total("f.token_cache_write_1h"),
+    "cost": _total("f.cost"),
     "unpriced": _number(f"{_LLM} AND f.cost IS NULL"),
     "placeholder": _number(f"{_LLM} AND f.quality = {int(Quality.PLACEHOLDER)}"),
     "partial": _number(f"{_LLM} AND f.quality = {int(Quality.PARTIAL)}"),
     "estimated": _number(f"{_LLM} AND f.quality = {int(Quality.ESTIMATED)}"),
-    "added": _sum("f.added"),
-    "removed": _sum("f.removed"),
+    "added": _total("f.added"),
+    "removed": _total("f.removed"),
 }
 
 PLACE_SQL: Final = "COALESCE(c.project, 0), COALESCE(c.branch, 0), CASE WHEN c.agent IS NULL THEN 0 ELSE 1 END"
@@ -78,8 +78,8 @@ _ADD: Final = (
     f"{_INSERT} ON CONFLICT (period, family, bucket, project, branch, session_type, name, agent, skill)"
     f" DO UPDATE SET {', '.join(f'{column} = rollup.{column} + excluded.{column}' for column in VALUES)}"
 )
-_FAMILIES: Final = ", ".join(str(int(family)) for family in (*EventType, *UsageFamily))
-_EVENTS: Final = ", ".join(str(int(family)) for family in EventType)
+_EVENT_NUMBERS: Final = tuple(int(family) for family in EventType)
+_FAMILIES: Final = (*_EVENT_NUMBERS, *(int(family) for family in UsageFamily))
 _SPREAD: Final = tuple(USAGE_VALUES.index(column) if column in USAGE_VALUES else None for column in VALUES)
 _ZEROS: Final = (0,) * len(VALUES)
 _COUNT, _ACTIVE = VALUES.index("count"), VALUES.index("duration_ms")
@@ -137,10 +137,89 @@ def rows_of_facts(conn: Connection, keys: Collection[bytes], zone: ZoneInfo) -> 
     no sum over facts; and what the facts change in rows of others (a call that comes later does not split its request
     anew).
     """
-    hours: Rows = {}
-    for hour, held in _hours_of(conn, keys, zone).items():
-        hours[hour] = _all_rows(conn, with_keys(conn.dialect, held, hour), usage=True).get(hour, [])
-    points: Rows = {}
-    for session, held in _sessions_of(conn, keys).items():
-        points[session] = _all_rows(conn, with_keys(conn.dialect, held, session), usage=False).get(session, [])
-    return hours, points
+    hours: dict[int, list[bytes]] = {}
+    sessions: dict[int, list[bytes]] = {}
+    if keys:
+        facts = with_keys(conn.dialect, keys)
+        sql = f"SELECT f.key, f.occurred_at, c.session FROM {facts.source} JOIN context c ON c.id = f.context"
+        for key, at, session in conn.execute(sql, facts.values):
+            if at is not None:
+                hours.setdefault(bucket_start(zone, "hour", at), []).append(bytes(key))
+            if session is not None:
+                sessions.setdefault(session, []).append(bytes(key))
+    by_hour = {hour: _whole_rows(conn, with_keys(conn.dialect, held, hour), hour) for hour, held in hours.items()}
+    points = {one: _point_rows(conn, with_keys(conn.dialect, held, one), one) for one, held in sessions.items()}
+    return by_hour, points
+
+
+def add_rows(conn: Connection, zone: ZoneInfo, hours: Rows, points: Rows) -> None:
+    """Add the amounts of `rows_of_facts` to what the table has: to hours and their days and weeks, and to points.
+
+    Adding commutes, so hosts may do it side by side. In the caller's transaction.
+    """
+    for hour, rows in hours.items():
+        day = bucket_start(zone, "day", hour)
+        _add(conn, Period.HOURLY, hour, rows)
+        _add(conn, Period.DAILY, day, rows)
+        _add(conn, Period.WEEKLY, bucket_start(zone, "week", day), [row for row in rows if row[0] in _EVENT_NUMBERS])
+    for session, rows in points.items():
+        _add(conn, Period.POINT, session, rows)
+
+
+def replace_rows(
+    conn: Connection, period: Period, rows: Mapping[int, list[Row]], families: Collection[int] = _FAMILIES
+) -> None:
+    """Let `rows` be all that the table has of these buckets and families; an empty list leaves nothing."""
+    conn.executemany(_delete(families), [(int(period), bucket) for bucket in rows])
+    conn.executemany(_INSERT, [(int(period), bucket, *row) for bucket, held in rows.items() for row in held])
+
+
+def sum_days(conn: Connection, zone: ZoneInfo, hours: Iterable[int]) -> None:
+    """Make the days and weeks in which these hours lie anew: days from their hours, weeks from their days."""
+    days = {bucket_start(zone, "day", hour) for hour in hours}
+    _sum(conn, zone, days, "day", Period.DAILY, Period.HOURLY, _FAMILIES)
+    weeks = {bucket_start(zone, "week", day) for day in days}
+    _sum(conn, zone, weeks, "week", Period.WEEKLY, Period.DAILY, _EVENT_NUMBERS)
+
+
+def _sum(
+    conn: Connection, zone: ZoneInfo, starts: Iterable[int], unit: Unit, period: Period, parts: Period,
+    families: Collection[int],
+) -> None:  # fmt: skip
+    sql = (
+        f"INSERT INTO rollup ({_COLUMNS}) SELECT {int(period)}, ?, {', '.join(DIMENSIONS)},"
+        f" {', '.join(f'SUM({column})' for column in VALUES)} FROM rollup WHERE period = {int(parts)}"
+        f" AND family IN ({_listed(families)}) AND bucket >= ? AND bucket < ? GROUP BY {', '.join(DIMENSIONS)}"
+    )
+    for start in sorted(starts):
+        conn.execute(_delete(families), (int(period), start))
+        conn.execute(sql, (start, start, bucket_end(zone, unit, start)))
+
+
+def _delete(families: Collection[int]) -> str:
+    return f"DELETE FROM rollup WHERE period = ? AND family IN ({_listed(families)}) AND bucket = ?"
+
+
+def _listed(families: Collection[int]) -> str:
+    return ", ".join(str(int(family)) for family in families)
+
+
+def _add(conn: Connection, period: Period, bucket: int, rows: Iterable[Row]) -> None:
+    conn.executemany(_ADD, [(int(period), bucket, *row) for row in sorted(rows)])
+
+
+def _whole_rows(conn: Connection, facts: Facts, bucket: int) -> list[Row]:
+    return _point_rows(conn, facts, bucket) + usage_rows(conn, facts).get(bucket, [])
+
+
+def _point_rows(conn: Connection, facts: Facts, bucket: int) -> list[Row]:
+    counts = session_counts(conn, facts).get(bucket, {})
+    rows = [row for session, held in counts.items() for row in session_rows(session, held, {})]
+    return event_rows(conn, facts).get(bucket, []) + rows
+
+
+def _by_bucket(found: Iterable[tuple[Any, ...]]) -> Rows:
+    rows: Rows = {}
+    for row in found:
+        rows.setdefault(row[0], []).append(row[1:])
+    return rows

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, Final
 
+from ccagent.errors import DamagedError
 from ccagent.facts.batch import Batch
 from ccagent.facts.keys import fact_key
 from ccagent.facts.model import KEY_PREFIXES
@@ -141,7 +142,7 @@ class CarryOver:
             for agent, tool, turn, depth, linked_at in page:
                 try:
                     links.append((self._names.text(agent) or "", tool, self._names.text(turn), depth, linked_at))
-                except KeyError:
+                except DamagedError:
                     self.counts.unreadable += 1
             self.counts.links += self._store.run(partial(_add_links, links=links))
             yield True
@@ -208,7 +209,7 @@ class CarryOver:
             if row[rows.TYPE] not in KEY_PREFIXES or fact_key(row[rows.TYPE], row[rows.NATIVE]) != row[rows.KEY]:
                 raise ValueError("its key is not its own")
             fact = rows.read(row, self._names, self._contexts)
-        except (KeyError, ValueError, TypeError):
+        except (DamagedError, ValueError, TypeError):
             self.counts.unreadable += 1
             return None
         fact.closing = not known  # what the target has closes by its own rules
@@ -242,7 +243,7 @@ class CarryOver:
     def _paths(self, numbers: set[int | None]) -> dict[int, bytes]:
         """Paths of transcripts by their number in the source."""
         given = [number for number in numbers if number is not None]
-        found = {0: UNKNOWN_FILE, **dict.fromkeys(given, UNKNOWN_FILE)}
+        found = {number or 0: UNKNOWN_FILE for number in numbers}
         if given:
             dialect = self._source.dialect
             sql = f"SELECT f.id, f.path FROM {dialect.numbers} JOIN file f ON f.id = k.value"
@@ -292,12 +293,13 @@ def _absorb(
 
 
 def _file_id(state: Ingest, path: bytes) -> int:
-    """The number of a transcript; one that is not known is entered as gone, to be read from its start should it return."""
+    """The number of a transcript; one that is not known is entered as gone, to be read from its start should it return:
+    in another generation than that in which the facts' places were told."""
     found = state.conn.execute("SELECT id FROM file WHERE host = ? AND path = ?", (state.host, path)).fetchone()
     if found is None:
         found = state.conn.execute(
             'INSERT INTO file (host, path, device, inode, size, mtime_ns, "offset", head, head_length, marker,'
-            " generation, lines, state) VALUES (?, ?, 0, 0, 0, 0, 0, ?, 0, ?, 0, 0, ?) RETURNING id",
+            " generation, lines, state) VALUES (?, ?, 0, 0, 0, 0, 0, ?, 0, ?, 1, 0, ?) RETURNING id",
             (state.host, path, b"", b"", GONE),
         ).fetchone()
         assert found is not None

@@ -14,12 +14,13 @@ from typing import ClassVar, Final
 import apsw
 
 from ccagent.clock import Clock
-from ccagent.errors import StoreError
+from ccagent.errors import DamagedError, StoreError
 from ccagent.facts.pricing import PriceTable
 from ccagent.metrics.ledger import Exportable
 from ccagent.paths import create_private
 from ccagent.store import hosts
 from ccagent.store.connection import SqliteConnection
+from ccagent.store.filesystem import refuse_network
 from ccagent.store.location import Database, parse_database
 from ccagent.store.memory import return_memory
 from ccagent.store.migrations import prepare, refuse_others
@@ -62,7 +63,8 @@ class SqliteStore(Writer):
         conn = _open(self.path)
         try:
             now = clock.now_ms()
-            self.prepared = prepare(conn, place=self.path, now_ms=now, path=None if self.path == MEMORY else Path(self.path))
+            file = None if self.path == MEMORY else Path(self.path)
+            self.prepared = prepare(conn, place=self.path, now_ms=now, path=file)
             host = hosts.enter(conn, None, now)
             super().__init__(
                 conn, database, host, clock=clock, prices=prices, exportable=exportable, budgets=budgets
@@ -117,6 +119,7 @@ class SqliteStore(Writer):
 
 def _open(path: str) -> SqliteConnection:
     if path != MEMORY:
+        refuse_network(path)
         create_private(Path(path).parent)
         try:
             # 0600 from the first byte: -wal and -shm inherit the mode of the database
@@ -143,7 +146,10 @@ def _store_error(error: apsw.Error, path: str) -> StoreError:
     if isinstance(error, apsw.FullError):
         return StoreError(f"the disk that holds {path} is full; free some space, following goes on by itself")
     if isinstance(error, (apsw.NotADBError, apsw.CorruptError)):
-        return StoreError(f"{path} is damaged or no SQLite database ({error}); move it away, facts are read anew")
+        return DamagedError(
+            f"{path} is damaged or no SQLite database ({error}); the next start of `ccagent run` sets it aside and reads"
+            " the facts anew"
+        )
     if isinstance(error, (apsw.ReadOnlyError, apsw.CantOpenError, apsw.PermissionsError)):
         return StoreError(f"{path} cannot be written ({error}); check its owner and mode, or name another --db")
     if isinstance(error, apsw.BusyError):

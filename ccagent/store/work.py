@@ -13,7 +13,8 @@ from ccagent.metrics import names as metric
 from ccagent.metrics.booked import Booking
 from ccagent.metrics.labels import Budget
 from ccagent.metrics.ledger import Exportable, Ledger
-from ccagent.rollups.buckets import IDLE_CUTOFF_MS, quarters_around, session_mark
+from ccagent.rollups.buckets import HOUR_MS, IDLE_CUTOFF_MS, quarters_around, session_mark
+from ccagent.rollups.spans import FIRST
 from ccagent.store import rows
 from ccagent.store.connection import Connection
 from ccagent.store.interning import Contexts, Names
@@ -22,6 +23,10 @@ from ccagent.store.outbox import sent_up_to
 SIGNAL: Final = "traces"
 SPAN_TYPES: Final = frozenset((EventType.TURN, EventType.LLM_REQUEST, EventType.TOOL_CALL, EventType.SUBAGENT_RUN))
 """Kinds of facts that are sent as spans."""
+
+
+TIED_MS: Final = HOUR_MS
+"""A call begins so soon after its request: later ones share no amounts with what is sealed."""
 
 
 class Work:
@@ -35,6 +40,7 @@ class Work:
         self.names = Names(conn)
         self.contexts = Contexts(conn, self.names)
         self.booking = Booking()
+        self.budget = budget
         self.ledger = Ledger(self.booking, budget, exportable)
         self.prices = prices
         self.live = False
@@ -49,6 +55,13 @@ class Work:
         """Whether the transaction changed rows that neither booking nor change number tells of."""
         self.pruning = False
         """Whether retention has removed facts: then every new key is looked up among the removed ones."""
+        self.sealed_before = FIRST
+        """Rollups of hours before this instant (ms UTC) are not recomputed; see store/sealed.py."""
+        self.payloads_before = FIRST
+        """Facts that began before this instant (ms UTC) keep no payload."""
+        self._sealed: dict[str, bytes] = {}  # sessions of the batch whose own fact was removed, with its key
+        self._late: set[bytes] = set()  # facts that are in sealed rollups, or were
+        self._beside: set[bytes] = set()  # facts so near to them that they may share amounts
         self.file_ids: dict[int, int] = {}
         self.destinations: tuple[str, ...] = ()
         """Where closed facts are sent to; what changes in them later is not sent again but counted."""
@@ -71,6 +84,12 @@ class Work:
         self._dirty.clear()
         self._near.clear()
         self._linked.clear()
+
+    def seal(self, sealed_before: int | None, payloads_before: int | None) -> None:
+        """What retention has written into the table `meta`, read at the beginning of each transaction."""
+        self.pruning = self.pruning or sealed_before is not None
+        self.sealed_before = FIRST if sealed_before is None else sealed_before
+        self.payloads_before = FIRST if payloads_before is None else payloads_before
 
     def reconnected(self, conn: Connection) -> None:
         """Go on with another connection to the same database."""
@@ -100,6 +119,20 @@ class Work:
                 self._dirty |= quarters_around(at)
         if fact.occurred_at is None:
             self.mark_session(fact)
+        if self.pruning:
+            self._look_for_seal(fact)
+
+    def _look_for_seal(self, fact: Partial) -> None:
+        """Note a fact whose amounts sealed rollups hold, or may share."""
+        at, session = fact.occurred_at, fact.context.session
+        early = at is not None and 0 <= at < self.sealed_before
+        sealed = session in self._sealed
+        if early or sealed:
+            self._late.add(fact_key(fact.type, fact.native))
+        elif at is not None and at < self.sealed_before + TIED_MS:
+            self._beside.add(fact_key(fact.type, fact.native))
+        if early and not sealed:
+            self.mark_session(fact)  # no hour that is made anew leads to its point
 
     def stale(self, fact: Partial, closed_host: int, closed_seq: int) -> None:
         """A fact changed after it closed: whoever has its span has an older one."""

@@ -22,10 +22,12 @@ from ccagent.metrics.ledger import Exportable
 from ccagent.store import closing, totals
 from ccagent.store.base import FileRow
 from ccagent.store.connection import Connection, scalar
+from ccagent.store.generation import note_beginning
 from ccagent.store.hosts import Host
 from ccagent.store.ingest import Ingest
 from ccagent.store.location import Database
 from ccagent.store.lock import FairLock
+from ccagent.store.migrations import Prepared
 
 _FILE_COLUMNS: Final = (
     'id, path, device, inode, size, mtime_ns, "offset", head, head_length, marker, generation, lines, state, carry'
@@ -38,6 +40,11 @@ _KEEP_FILE: Final = (
 _MOVE_FILE: Final = (
     'UPDATE file SET path = ?2, device = ?3, inode = ?4, size = ?5, mtime_ns = ?6, "offset" = ?7, head = ?8,'
     " head_length = ?9, marker = ?10, generation = ?11, lines = ?12, state = ?13 WHERE id = ?1"
+)
+
+_OPENED: Final = (
+    "SELECT seq, commits, (SELECT value FROM meta WHERE name = 'sealed_before'),"
+    " (SELECT value FROM meta WHERE name = 'payloads_before') FROM host WHERE id = ?"
 )
 
 T = TypeVar("T")
@@ -57,6 +64,9 @@ class Writer(ABC):
 
     begin: ClassVar[str]
     """The statement that opens a write transaction."""
+
+    prepared: Prepared
+    """What opening found of the schema, and what became of it."""
 
     def __init__(
         self,
@@ -84,6 +94,7 @@ class Writer(ABC):
         self._budget = Budget(totals.load_admitted(conn, self.host), budgets or {})
         self.ingest_state = Ingest(conn, self.host, prices or PriceTable.bundled(), self._budget, exportable)
         self.ingest_state.live = host.catch_up_done is not None
+        note_beginning(conn, self.host, self.ingest_state.prices.version)
         self.ingest_state.pruning = scalar(conn, "SELECT 1 FROM pruned LIMIT 1") is not None
 
     # ---- what the two stores do each in their own way --------------------------------------------------------------
@@ -111,6 +122,10 @@ class Writer(ABC):
     def prepare(self, batch: Batch) -> None:
         """Before the transaction of a batch, outside of any."""
         del batch
+
+    def alone(self) -> None:
+        """Within a transaction: wait for other hosts' to end, and keep them from beginning one until this one ends."""
+        assert not self.conn.dialect.shared  # a database of one's own has one writer, which is in this transaction
 
     def elected(self) -> bool:
         """Whether this host makes the rollups: of several hosts one does."""
@@ -152,11 +167,12 @@ class Writer(ABC):
     def open_transaction(self) -> None:
         """Begin, and read the host's change number."""
         self.conn.execute(self.begin)
-        row = self.conn.execute("SELECT seq, commits FROM host WHERE id = ?", (self.host,)).fetchone()
+        row = self.conn.execute(_OPENED, (self.host,)).fetchone()
         if row is None:
             raise StoreError(f"this host is no longer entered in {self.database.display}; start ccagent again")
         self._seq, self._commits = int(row[0]), int(row[1])
         self.ingest_state.begin(self._seq, self._clock.now_ms())
+        self.ingest_state.seal(*(None if value is None else int(value) for value in row[2:]))
 
     def end_transaction(self, written: bool) -> None:
         """Commit. `written` tells whether the transaction has changed anything."""

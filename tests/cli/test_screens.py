@@ -14,7 +14,6 @@ from ccagent.cli.output import (
     progress_text,
     size,
     status_lines,
-    verify_lines,
 )
 
 STATUS: dict[str, object] = {
@@ -67,20 +66,6 @@ def test_no_line_of_the_screen_is_wider_than_100_columns(capsys: pytest.CaptureF
     print_status(STATUS | {"database": {"path": "/long" * 50}})
 
     assert max(len(line) for line in capsys.readouterr().out.splitlines()) == 100
-
-
-def test_a_verification_shows_both_sides_and_the_verdict() -> None:
-    totals = [{"name": "requests", "stored": 1_200, "recounted": 1_201, "verdict": "fault"}]
-
-    lines = list(verify_lines({"equal": False, "totals": totals, "differences": totals, "files": {"recounted": 3}}))
-
-    assert lines[1].split() == ["requests", "1,200", "1,201", "fault"]
-    assert lines[2].split(None, 1) == ["files", "3 recounted"]
-    assert lines[3:] == ["NOT equal: see above"]
-
-
-def test_a_verification_that_agrees_says_so() -> None:
-    assert list(verify_lines({"equal": True})) == ["equal: the store agrees with the transcripts"]
 
 
 def test_a_document_is_one_line_that_any_reader_takes(capsys: pytest.CaptureFixture[str]) -> None:

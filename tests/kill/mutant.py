@@ -22,8 +22,10 @@ class TwoCommitsStore(SqliteStore):
 
     def _write_files(self, *arguments: Any, **options: Any) -> Any:
         answer = super()._write_files(*arguments, **options)
-        self._commit()
-        self._begin()
+        self.ingest_state.wrote = True
+        self._post()
+        self.end_transaction(True)
+        self.open_transaction()
         held, held_options = self._held_back
         super()._write_facts(*held, **held_options)
         return answer

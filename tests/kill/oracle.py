@@ -14,10 +14,9 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-import apsw
-
 from ccagent.export.otlp.spans import span_id
 from ccagent.facts.model import KEY_PREFIXES, EventType
+from ccagent.store.open import open_reader
 from ccagent.store.view import canonical_dump
 
 KEYED = (EventType.LLM_REQUEST, EventType.TOOL_CALL, EventType.PROMPT)
@@ -62,8 +61,8 @@ def spans(database: Path) -> set[bytes]:
 
 def dump(database: Path) -> list[str]:
     """The canonical dump: equal for two stores that took in the same lines, in whatever way."""
-    with closing(apsw.Connection(str(database), flags=apsw.SQLITE_OPEN_READONLY)) as connection:
-        return [str(row) for row in canonical_dump(connection)]
+    with open_reader(database) as connection:
+        return list(canonical_dump(connection))
 
 
 def progress(database: Path) -> int:

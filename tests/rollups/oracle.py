@@ -3,36 +3,47 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import apsw
-
-from ccagent.facts.model import EventType, Flag, Status
+from ccagent.facts.model import EventType, Flag, Quality, Status
 from ccagent.rollups.buckets import Unit, bucket_end, bucket_start
-from ccagent.rollups.metrics import VALUE_COLUMNS, Period
+from ccagent.rollups.metrics import TOKEN_COLUMNS, VALUE_COLUMNS, Period
+from ccagent.rollups.usage import UsageFamily
+from ccagent.store.connection import Connection
 
 Rows = dict[tuple[int, ...], dict[str, int]]
 FIVE_MINUTES = 300_000
+SPLIT = (*TOKEN_COLUMNS, "cost")
+WHOLE = ("count", "unpriced", "placeholder", "partial", "estimated")
+"""Of a request in the usage families: what is split over its calls, and what is counted at the first."""
+
 UNITS: dict[int, Unit] = {Period.HOURLY: "hour", Period.DAILY: "day", Period.WEEKLY: "week"}
 
 
-def stored(conn: apsw.Connection) -> Rows:
+def stored(conn: Connection) -> Rows:
     """The rows of table `rollup`: key → values that are not 0."""
     rows = conn.execute(
         "SELECT period, bucket, family, project, branch, session_type, name, agent, skill, "
         f"{', '.join(VALUE_COLUMNS)} FROM rollup"
     )
-    return {row[:9]: {k: v for k, v in zip(VALUE_COLUMNS, row[9:], strict=True) if v} for row in rows}  # type: ignore[misc]
+    return {row[:9]: {k: v for k, v in zip(VALUE_COLUMNS, row[9:], strict=True) if v} for row in rows}
 
 
-def facts(conn: apsw.Connection) -> list[dict[str, Any]]:
-    cursor = conn.execute(
-        "SELECT f.*, c.session, c.project, c.branch, c.agent, c.skill FROM fact f JOIN context c ON c.id = f.context"
-    )
-    return [dict(zip([column for column, *_ in cursor.get_description()], row, strict=True)) for row in cursor]
+COLUMNS = (
+    "key", "type", "native", "name", "request", "occurred_at", "ended_at", "result_at", "status", "flags", "quality",
+    "reported_ms", "added", "removed", "token_input", "token_output", "token_cache_read", "token_cache_write",
+    "token_cache_write_1h", "cost",
+)  # fmt: skip
+PLACES = ("session", "project", "branch", "agent", "skill")
+
+
+def facts(conn: Connection) -> list[dict[str, Any]]:
+    columns = [*(f"f.{column}" for column in COLUMNS), *(f"c.{column}" for column in PLACES)]
+    rows = conn.execute(f"SELECT {', '.join(columns)} FROM fact f JOIN context c ON c.id = f.context")
+    return [dict(zip((*COLUMNS, *PLACES), row, strict=True)) for row in rows]
 
 
 def amounts(fact: dict[str, Any]) -> Counter[str]:
@@ -58,7 +69,8 @@ def amounts(fact: dict[str, Any]) -> Counter[str]:
         token_input=fact["token_input"] or 0, token_output=fact["token_output"] or 0,
         token_cache_read=fact["token_cache_read"] or 0, token_cache_write_5m=written - hour if written else 0,
         token_cache_write_1h=hour, cost=fact["cost"] or 0, unpriced=llm and fact["cost"] is None,
-        nonfinal=llm and bool(fact["quality"]), added=fact["added"] or 0, removed=fact["removed"] or 0,
+        placeholder=llm and fact["quality"] == Quality.PLACEHOLDER, partial=llm and fact["quality"] == Quality.PARTIAL,
+        estimated=llm and fact["quality"] == Quality.ESTIMATED, added=fact["added"] or 0, removed=fact["removed"] or 0,
     )  # fmt: skip
 
 
@@ -89,7 +101,43 @@ def active(
     return by_hour, whole
 
 
-def expected(conn: apsw.Connection, zone: ZoneInfo) -> Rows:
+def usage(found: list[dict[str, Any]]) -> Iterator[tuple[int, tuple[int, ...], Counter[str]]]:
+    """What the facts add to the usage families: time of the bucket, the key after it, amounts."""
+    requests = {fact["key"]: fact for fact in found if fact["type"] == EventType.LLM_REQUEST}
+    calls: dict[bytes, list[dict[str, Any]]] = {}
+    for fact in sorted(found, key=lambda fact: fact["native"]):
+        if fact["type"] == EventType.TOOL_CALL and fact["request"] in requests:
+            calls.setdefault(fact["request"], []).append(fact)
+    for fact in found:
+        at, session, project = fact["occurred_at"], fact["session"] or 0, fact["project"] or 0
+        if at is None:
+            continue
+        values = amounts(fact)
+        kept = Counter[str]()
+        if fact["type"] == EventType.LLM_REQUEST:
+            kept = Counter({name: values[name] for name in (*SPLIT, *WHOLE)})
+            made = calls.get(fact["key"], [{"name": None}])
+            for place, call in enumerate(made):
+                share = Counter({name: values[name] // len(made) for name in SPLIT})
+                if place == 0:
+                    share += Counter({name: values[name] % len(made) for name in SPLIT})
+                    share += Counter({name: values[name] for name in WHOLE})
+                yield at, (int(UsageFamily.TOOL), project, 0, 0, session, 0, call["name"] or 0), share
+            yield at, (int(UsageFamily.MODEL), project, 0, 0, session, 0, fact["name"] or 0), kept
+        if fact["type"] == EventType.TOOL_CALL:
+            kept = Counter(results=values["count"], relayed=values["relayed"], errors=values["errors"])
+            model = requests.get(fact["request"], {"name": None})["name"]
+            yield at, (int(UsageFamily.TOOL), project, 0, 0, session, 0, fact["name"] or 0), kept
+            yield at, (int(UsageFamily.MODEL), project, 0, 0, session, 0, model or 0), kept
+        if fact["type"] == EventType.COMPACTION:
+            kept = Counter(timed=1)
+            for family in (UsageFamily.TOOL, UsageFamily.MODEL):
+                yield at, (int(family), project, 0, 0, session, 0, 0), kept
+        rest = (project, fact["branch"] or 0, 0, session, fact["agent"] or 0, fact["skill"] or 0)
+        yield at, (int(UsageFamily.PLACE), *rest), kept
+
+
+def expected(conn: Connection, zone: ZoneInfo) -> Rows:
     """All rows of all periods, each from the facts themselves."""
     rows: dict[tuple[int, ...], Counter[str]] = {}
 
@@ -116,4 +164,7 @@ def expected(conn: apsw.Connection, zone: ZoneInfo) -> Rows:
                 add(period, bucket_start(zone, unit, hour), rest, Counter(duration_ms=ms))
         for whose, ms in whole.items():
             add(Period.POINT, session, (int(EventType.SESSION), *whose, session, 0, 0), Counter(duration_ms=ms))
+    for at, key, values in usage(found):
+        for period, unit in ((Period.HOURLY, UNITS[Period.HOURLY]), (Period.DAILY, UNITS[Period.DAILY])):
+            add(period, bucket_start(zone, unit, at), key, values)
     return {key: {name: value for name, value in values.items() if value} for key, values in rows.items()}

@@ -13,10 +13,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ccagent.facts.keys import fact_key
 from ccagent.facts.model import EventType, Flag
 from ccagent.rollups.buckets import bucket_start
 from ccagent.rollups.metrics import METRICS, VALUE_COLUMNS, Combine, Period
 from ccagent.store import rollups
+from ccagent.store.schema import TABLES
 from tests.rollups.oracle import expected, stored
 from tests.store.builder import Builder
 
@@ -66,7 +68,7 @@ def test_refreshing_again_changes_nothing(store: Builder) -> None:
     store.request("m1", occurred_at=AT, token_input=7)
     settle(store)
     before = stored(store.conn)
-    store.conn.execute("INSERT INTO dirty VALUES (?)", (AT,))
+    store.mark({AT})
 
     settle(store)
 
@@ -154,8 +156,8 @@ def test_rebuilding_in_another_zone_moves_the_borders_and_is_kept(store: Builder
     assert store.conn.execute("SELECT value FROM meta WHERE name = 'zone'").fetchone()[0] == "Asia/Kathmandu"
 
 
-def test_the_metrics_name_columns_that_exist(store: Builder) -> None:
-    columns = [row[1] for row in store.conn.execute("PRAGMA table_info(rollup)")]
+def test_the_metrics_name_columns_that_exist() -> None:
+    columns = [word.split()[0] for word in TABLES["rollup"].split("PRIMARY KEY")[0].split(",") if word.split()]
 
     assert columns[9:] == list(VALUE_COLUMNS)
     assert all(column in VALUE_COLUMNS for metric in METRICS for _, column in metric.parts)
@@ -182,7 +184,7 @@ writes = st.fixed_dictionaries(
         "name": st.sampled_from([None, "x", "y"]), "token_input": amounts, "cost": amounts,
         "quality": st.integers(0, 3),
         "token_cache_write": st.integers(500, 900), "token_cache_write_1h": st.one_of(st.none(), st.integers(0, 500)),
-        "reported_ms": amounts, "added": amounts,
+        "reported_ms": amounts, "added": amounts, "request": st.one_of(st.none(), st.integers(0, 5)),
     }
 )  # fmt: skip
 steps = st.lists(st.one_of(writes, writes, writes, st.integers(1, 9)), max_size=25)
@@ -214,6 +216,9 @@ def apply(store: Builder, zone: ZoneInfo, start: int, step: dict[str, Any] | int
     kind, native = columns.pop("kind"), f"n{columns.pop('native')}"
     for column in ("occurred_at", "ended_at", "result_at"):
         columns[column] = None if columns[column] is None else start + columns[column]
+    request = columns.pop("request")
+    if kind is EventType.TOOL_CALL and request is not None:
+        columns["request"] = fact_key(EventType.LLM_REQUEST, f"n{request}")
     if kind is not EventType.LLM_REQUEST:
         for column in ("token_input", "cost", "quality", "token_cache_write", "token_cache_write_1h"):
             columns[column] = None

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +17,15 @@ from ccagent.sources.claude.carry import Carry, dump, load
 from ccagent.sources.claude.derive import Deriver
 from ccagent.sources.claude.files import agent_of
 from ccagent.store.base import FileRow
+from ccagent.store.connection import scalar
+from ccagent.store.location import parse_database
+from ccagent.store.opening import open_store
+from ccagent.store.pgconnection import connect
+from ccagent.store.schema import TABLES
 from ccagent.store.sqlite import SqliteStore
-from ccagent.store.view import canonical_dump
+from ccagent.store.view import canonical_dump, event_columns, events_select
+from ccagent.store.writer import Writer
+from tests.pg import Server
 from tests.transcripts import Session
 
 START_MS = 1_770_714_000_000
@@ -48,12 +58,88 @@ def files_of(*sessions: Session) -> dict[str, bytes]:
     return found
 
 
+class Served:
+    """Gives feeds places in Postgres: a database for each that lives, emptied for the next one."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._made: list[str] = []
+        self._free: list[str] = []
+        self._places: dict[str, str] = {}
+        self._stores: dict[int, tuple[Writer, str | None]] = {}
+        self._stack = ExitStack()
+
+    def open(self, path: Path | str, clock: FakeClock, **options: Any) -> Writer:
+        """A store; one that was opened at the same path before is opened again."""
+        place = None if str(path) == ":memory:" else str(path)
+        url = self._places.get(place or "") or self._empty()
+        if place is not None:
+            self._places[place] = url
+        store = open_store(parse_database(url), clock=clock, host_id="feed", **options)
+        self._stores[id(store)] = store, None if place else url
+        return store
+
+    def _empty(self) -> str:
+        url = self._free.pop() if self._free else self._stack.enter_context(self._server.database())
+        conn = connect(url, application_name="tests", create=True)
+        if scalar(conn, "SELECT to_regclass('fact') IS NOT NULL"):
+            for table in TABLES:
+                conn.execute(f"DELETE FROM {table}" + (" WHERE name <> 'schema_version'" if table == "meta" else ""))
+        conn.close()
+        return url
+
+    def release(self, number: int) -> None:
+        """The feed of that store is gone."""
+        store, url = self._stores.pop(number, (None, None))
+        if store is not None:
+            store.close()
+        if url is not None:
+            self._free.append(url)
+
+    def test_ended(self) -> None:
+        """Nothing that a test had open or named is needed any more."""
+        for number in list(self._stores):
+            self.release(number)
+        self._free += self._places.values()
+        self._places.clear()
+
+    def close(self) -> None:
+        """Drop all databases."""
+        self.test_ended()
+        self._stack.close()
+
+
+_served: list[Served] = []
+"""Where feeds keep their facts; none: in SQLite."""
+
+
+@contextmanager
+def served_by(served: Served) -> Iterator[None]:
+    """Feeds made within keep their facts in Postgres."""
+    _served.append(served)
+    try:
+        yield
+    finally:
+        _served.clear()
+
+
+def end_of_test() -> None:
+    """Called after each test."""
+    for served in _served:
+        served.test_ended()
+
+
 class Feed:
     """A store that is handed pieces of files; it keeps offsets and carries as the daemon does."""
 
     def __init__(self, path: Path | str = ":memory:", *, now_ms: int = START_MS, **options: Any) -> None:
         self.clock = FakeClock(now_ms)
-        self.store = SqliteStore(path, clock=self.clock, **options)
+        self.store: Writer
+        if _served:
+            self.store = _served[0].open(path, self.clock, **options)
+            weakref.finalize(self, _served[0].release, id(self.store))
+        else:
+            self.store = SqliteStore(path, clock=self.clock, **options)
         self._rows: dict[str, FileRow] = {row.path.decode(): row for row in self.store.files()}
 
     def take(self, *pieces: Piece, again: bool = False) -> None:
@@ -106,17 +192,14 @@ class Feed:
 
     def events(self, kind: str | None = None) -> list[dict[str, Any]]:
         """Rows of telemetry_events, by time; of one kind, e.g. "tool.call", or all."""
-        cursor = self.store.conn.execute(
-            "SELECT * FROM telemetry_events WHERE ?1 IS NULL OR event_type = ?1 ORDER BY occurred_at, source_key",
-            (kind,),
-        )
-        rows = cursor.fetchall()
-        if not rows:
-            return []
-        columns = [
-            column[0] for column in self.store.conn.execute("SELECT * FROM telemetry_events LIMIT 1").get_description()
-        ]
-        return [dict(zip(columns, row, strict=True)) for row in rows]
+        conn = self.store.conn
+        dialect = conn.dialect.name
+        columns = list(event_columns(dialect))
+        # Times as milliseconds, and an unknown one first, from either database.
+        select = events_select(dialect, times="{}")
+        rows = conn.execute(f"SELECT * FROM ({select}) AS events ORDER BY COALESCE(occurred_at, -1), source_key")
+        found = [dict(zip(columns, row, strict=True)) for row in rows]
+        return [row for row in found if kind is None or row["event_type"] == kind]
 
     def event(self, source_key: str) -> dict[str, Any]:
         """One row of telemetry_events."""
@@ -142,14 +225,12 @@ class Feed:
 
     def observed(self, metric: str) -> int:
         """Observations of a histogram over all labels."""
-        found = self.store.conn.execute(
-            "SELECT sum(j.value) FROM histogram h, json_each(h.counts) j WHERE h.metric = ?", (metric,)
-        ).fetchone()
-        return found[0] or 0
+        found = self.store.conn.execute("SELECT counts FROM histogram WHERE metric = ?", (metric,))
+        return sum(sum(json.loads(counts)) for (counts,) in found)
 
     def scalar(self, sql: str) -> Any:
         """The one value of a query."""
-        return self.store.conn.execute(sql).fetchone()[0]
+        return scalar(self.store.conn, sql)
 
     def close(self) -> None:
         self.store.close()

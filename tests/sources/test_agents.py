@@ -9,6 +9,8 @@ from ccagent.sources.claude.files import agent_of
 from tests.sources.feed import Feed, derived, files_of
 from tests.transcripts import Session, Usage, text, tool_use
 
+pytestmark = pytest.mark.usefixtures("either_store")
+
 
 @pytest.fixture
 def session() -> Session:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import random
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.sources.feed import Feed
 from tests.sources.orders import cut, shuffled, whole
 from tests.sources.trees import trees
+
+pytestmark = pytest.mark.usefixtures("either_store")
 
 MANY = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

@@ -9,6 +9,8 @@ from ccagent.facts.model import EventType
 from tests.sources.feed import Feed, derived, only
 from tests.transcripts import Session, Usage, text, thinking, tool_use
 
+pytestmark = pytest.mark.usefixtures("either_store")
+
 LLM = EventType.LLM_REQUEST
 
 

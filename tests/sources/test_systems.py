@@ -9,6 +9,8 @@ from ccagent.facts.model import EventType
 from tests.sources.feed import Feed, derived, only
 from tests.transcripts import Session
 
+pytestmark = pytest.mark.usefixtures("either_store")
+
 
 @pytest.fixture
 def session() -> Session:

@@ -8,15 +8,21 @@ packs a database that a release has written, with what the checked-out code says
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
 import json
 import sqlite3
 import subprocess
 import sys
 import tarfile
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from ccagent.clock import FakeClock
+from ccagent.store.schema import SCHEMA_VERSION
+from ccagent.store.sqlite import SqliteStore
 
 FOLDER = Path(__file__).parent / "released"
 
@@ -29,6 +35,9 @@ class Release:
     """The last release with one schema version, as `released/<version>` holds it."""
 
     version: int
+
+    def __str__(self) -> str:
+        return f"from-{self.version}"
 
     @property
     def folder(self) -> Path:
@@ -67,7 +76,36 @@ class Release:
         return row
 
 
+AFTER_MS = 60_000
+"""When the next start comes after what the release did last: before any timer of a day or an idle hour."""
+
 RELEASES = [Release(version) for version in sorted(int(path.name) for path in FOLDER.iterdir() if path.is_dir())]
+OLD = [release for release in RELEASES if release.version < SCHEMA_VERSION]
+
+
+def opened(path: Path) -> SqliteStore:
+    """What a start does, a moment after the release's own last one."""
+    with closing(sqlite3.connect(path)) as conn:
+        created = int(conn.execute("SELECT value FROM meta WHERE name = 'created_at'").fetchone()[0])
+    return SqliteStore(path, clock=FakeClock(created + AFTER_MS))
+
+
+def rows(path: Path, sql: str) -> list[tuple[Any, ...]]:
+    with closing(sqlite3.connect(path)) as conn:
+        return conn.execute(sql).fetchall()
+
+
+def version_of(path: Path) -> int:
+    return int(rows(path, "PRAGMA user_version")[0][0])
+
+
+def digest(path: Path) -> dict[str, str]:
+    """What every file in the folder of the database hashes to."""
+    return {
+        file.name: hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in path.parent.iterdir()
+        if file.stat().st_size
+    }
 
 
 def unpacked(path: Path) -> bytes:

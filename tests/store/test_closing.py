@@ -8,6 +8,8 @@ import pytest
 from tests.sources.feed import Feed
 from tests.transcripts import Session, text, tool_use
 
+pytestmark = pytest.mark.usefixtures("either_store")
+
 SECOND = 1_000
 MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE

@@ -12,6 +12,8 @@ from tests.sources.feed import Feed, files_of
 from tests.store.faulty import Faulty
 from tests.transcripts import Session, spliced, text, tool_use, truncated
 
+pytestmark = pytest.mark.usefixtures("either_store")
+
 
 @pytest.fixture
 def session() -> Session:
@@ -151,6 +153,7 @@ def test_quarters_of_what_changed_are_marked(session: Session) -> None:
 # ---- failures ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.sqlite
 def test_a_full_disk_leaves_nothing_and_the_next_step_takes_all(tmp_path: Path, session: Session) -> None:
     feed = Feed(tmp_path / "a.db").read(session)
     before = state(feed)
@@ -171,6 +174,7 @@ def test_a_full_disk_leaves_nothing_and_the_next_step_takes_all(tmp_path: Path, 
     feed.close()
 
 
+@pytest.mark.sqlite
 def test_an_error_of_any_single_write_leaves_nothing(tmp_path: Path, session: Session) -> None:
     extra = Session("extra", seed=7)
     for _ in range(3):
@@ -199,6 +203,7 @@ def test_an_error_of_any_single_write_leaves_nothing(tmp_path: Path, session: Se
     assert faults > 3
 
 
+@pytest.mark.sqlite
 def test_a_lock_held_by_another_writer_is_told_as_such(tmp_path: Path, session: Session) -> None:
     feed = Feed(tmp_path / "a.db").read(session)
     feed.store.conn.set_busy_timeout(1)
@@ -216,6 +221,7 @@ def test_a_lock_held_by_another_writer_is_told_as_such(tmp_path: Path, session: 
     feed.close()
 
 
+@pytest.mark.sqlite
 def test_names_given_in_a_failed_transaction_are_given_anew(session: Session) -> None:
     feed = Feed()
     feed.store.conn.execute(

@@ -14,8 +14,15 @@ from ccagent.errors import ConfigError, InstanceRunningError
 from ccagent.store.instance import InstanceLock, holder
 from ccagent.store.location import parse_database
 
-HOLD = "import sys\nfrom ccagent.store.instance import InstanceLock\nfrom ccagent.store.location import parse_database\nInstanceLock(parse_database(sys.argv[1])).acquire()\n\
-print('held', flush=True)\nsys.stdin.read()\n"
+HOLD = """
+import sys
+from ccagent.store.instance import InstanceLock
+from ccagent.store.location import parse_database
+
+InstanceLock(parse_database(sys.argv[1])).acquire()
+print("held", flush=True)
+sys.stdin.read()
+"""
 
 
 @pytest.fixture

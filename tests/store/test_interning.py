@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from ccagent.errors import DamagedError
 from ccagent.facts.model import Context
 from ccagent.store import interning
 from ccagent.store.connection import SqliteConnection
@@ -65,7 +66,7 @@ def test_half_a_surrogate_pair_is_stored_as_a_question_mark(conn: SqliteConnecti
 
 
 def test_a_number_that_was_never_given_is_damage(conn: SqliteConnection) -> None:
-    with pytest.raises(KeyError, match="ccagent verify"):
+    with pytest.raises(DamagedError, match="ccagent db check"):
         Names(conn).text(77)
 
 

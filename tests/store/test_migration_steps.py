@@ -32,6 +32,7 @@ WORDS = {"sqlite": "INTEGER", "postgres": "BIGINT"}
 DEADLINE_SECONDS = 60.0
 
 Connect = Callable[[], Connection]
+Session = Callable[[str, str], Connection]
 
 KILLED = f"""
 import sys
@@ -76,21 +77,36 @@ def target(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def connect(kind: str, target: str) -> Iterator[Connect]:
+def another(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A second, empty database of the same kind."""
+    if kind == "sqlite":
+        yield str(tmp_path / "another.db")
+        return
+    server: Server = request.getfixturevalue("pg_server")
+    with server.database() as url:
+        yield url
+
+
+@pytest.fixture
+def session(request: pytest.FixtureRequest) -> Session:
+    """As `connected`, closed when the test is over."""
+
+    def one(kind: str, target: str) -> Connection:
+        conn = connected(kind, target)
+        request.addfinalizer(conn.close)
+        return conn
+
+    return one
+
+
+@pytest.fixture
+def connect(kind: str, target: str, session: Session) -> Connect:
     """Makes connections to one database, with this version's schema and two sub-agents in it."""
-    made: list[Connection] = []
-
-    def one() -> Connection:
-        made.append(connected(kind, target))
-        return made[-1]
-
-    conn = one()
+    conn = session(kind, target)
     create(conn, 1_000)
     conn.execute("INSERT INTO agent (agent) VALUES (7)")
     conn.execute("INSERT INTO agent (agent) VALUES (8)")
-    yield one
-    for each in made:
-        each.close()
+    return lambda: session(kind, target)
 
 
 @pytest.fixture(autouse=True)
@@ -103,7 +119,8 @@ def tables(conn: Connection) -> list[tuple[Any, ...]]:
     """All that there is, as the database itself tells it: tables, columns, keys, indexes, views."""
     if conn.dialect.name == "sqlite":
         found = conn.execute("SELECT type, name, sql FROM sqlite_schema ORDER BY 1, 2").fetchall()
-        return [(kind, name, sql and re.sub(r"\s+", " ", re.sub(r"--[^\n]*", " ", sql))) for kind, name, sql in found]
+        # what ALTER TABLE adds is spaced in its own way
+        return [(kind, name, sql and re.sub(r"\s+", "", re.sub(r"--[^\n]*", "", sql))) for kind, name, sql in found]
     columns = conn.execute(
         """SELECT table_name, ordinal_position, column_name, data_type, is_nullable, column_default, is_identity,
                   identity_generation, collation_name
@@ -135,8 +152,8 @@ def test_creating_twice_makes_one_schema(connect: Connect) -> None:
     assert scalar(conn, "SELECT value FROM meta WHERE name = 'created_at'") == "1000"
 
 
-def test_an_empty_database_has_version_0_and_gets_the_newest(kind: str, target: str) -> None:
-    conn = connected(kind, target)
+def test_an_empty_database_has_version_0_and_gets_the_newest(kind: str, target: str, session: Session) -> None:
+    conn = session(kind, target)
     before = read_version(conn)
 
     prepared = prepare(conn, place="here", now_ms=5)
@@ -144,11 +161,10 @@ def test_an_empty_database_has_version_0_and_gets_the_newest(kind: str, target: 
     assert (before, prepared.found, prepared.migrated) == (0, 0, False)
     assert read_version(conn) == SCHEMA_VERSION
     assert agents(conn) == []
-    conn.close()
 
 
 def test_a_step_ends_with_the_schema_that_a_new_database_gets(
-    connect: Connect, kind: str, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+    connect: Connect, kind: str, session: Session, another: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     conn = connect()
 
@@ -157,26 +173,14 @@ def test_a_step_ends_with_the_schema_that_a_new_database_gets(
     monkeypatch.setitem(schema.TABLES, "agent", schema.TABLES["agent"] + ", kind {int}")
     monkeypatch.setitem(schema.TABLES, "kind", "id {int} PRIMARY KEY, agents {int} NOT NULL")
     monkeypatch.setitem(schema.INDEXES, "agent_kind", "INDEX {name} ON agent(kind)")
-    if kind == "sqlite":
-        new = connected(kind, str(tmp_path / "new.db"))
-        create(new, 1_000)
-        assert squeezed(tables(conn)) == squeezed(tables(new))
-    else:
-        with request.getfixturevalue("pg_server").database() as url:
-            new = connected(kind, url)
-            create(new, 1_000)
-            assert tables(conn) == tables(new)
-            new.close()
+    new = session(kind, another)
+    create(new, 1_000)
+    assert tables(conn) == tables(new)
     assert done == 1
     assert read_version(conn) == NEXT
     assert [row[-1] for row in agents(conn)] == [1, 1]
     assert scalar(conn, "SELECT agents FROM kind") == 2
     assert conn.execute("SELECT COUNT(*) FROM telemetry_events").fetchone() == (0,)
-
-
-def squeezed(found: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-    """Without any space: what ALTER TABLE adds is spaced in its own way."""
-    return [(kind, name, sql and sql.replace(" ", "")) for kind, name, sql in found]
 
 
 def test_a_step_that_fails_in_the_middle_is_rolled_back(connect: Connect) -> None:
@@ -256,8 +260,8 @@ def test_of_several_that_start_at_once_one_migrates(connect: Connect) -> None:
     assert scalar(connections[0], "SELECT agents FROM kind") == 2
 
 
-def test_of_several_that_meet_an_empty_database_one_makes_the_schema(kind: str, target: str) -> None:
-    connections = [connected(kind, target) for _ in range(4)]
+def test_of_several_that_meet_an_empty_database_one_makes_the_schema(kind: str, target: str, session: Session) -> None:
+    connections = [session(kind, target) for _ in range(4)]
     together = threading.Barrier(len(connections))
     found: list[int] = []
 
@@ -269,8 +273,6 @@ def test_of_several_that_meet_an_empty_database_one_makes_the_schema(kind: str, 
     in_threads(start, connections)
 
     assert found == [SCHEMA_VERSION] * 4
-    for conn in connections:
-        conn.close()
 
 
 def in_threads(work: Callable[[Connection], None], connections: list[Connection]) -> None:
@@ -300,8 +302,8 @@ def test_a_newer_database_is_refused(connect: Connect) -> None:
 # ---- where hosts share a database ----------------------------------------------------------------------------------------
 
 
-def test_a_step_waits_for_the_writers_that_are_at_work(pg_database: str) -> None:
-    writer, other, watcher = (connected("postgres", pg_database) for _ in range(3))
+def test_a_step_waits_for_the_writers_that_are_at_work(pg_database: str, session: Session) -> None:
+    writer, other, watcher = (session("postgres", pg_database) for _ in range(3))
     create(writer, 1_000)
     writer.execute("BEGIN")
     writer.execute("SELECT seq FROM host").fetchall()
@@ -315,29 +317,28 @@ def test_a_step_waits_for_the_writers_that_are_at_work(pg_database: str) -> None
 
     assert read_version(watcher) == NEXT
     assert scalar(watcher, "SELECT agents FROM kind") == 1
-    for conn in (writer, other, watcher):
-        conn.close()
 
 
-def test_an_older_daemon_writes_nothing_into_a_newer_schema(pg_database: str) -> None:
+def test_an_older_daemon_writes_nothing_into_a_newer_schema(
+    pg_database: str, session: Session, request: pytest.FixtureRequest
+) -> None:
     store = open_store(
         Database(kind="postgres", target=pg_database, display="postgresql://team", sidecar="unused"),
         clock=FakeClock(1_000), host_id="old",
     )  # fmt: skip
+    request.addfinalizer(store.close)
     store.set_meta("before", "1")
-    other = connected("postgres", pg_database)
+    other = session("postgres", pg_database)
     migrate(other, target=NEXT, steps=STEP)
 
     with pytest.raises(StoreError, match=rf"postgresql://team has schema {NEXT} by now"):
         store.set_meta("after", "1")
 
     assert other.execute("SELECT name FROM meta WHERE name IN ('before', 'after')").fetchall() == [("before",)]
-    other.close()
-    store.close()
 
 
-def test_a_view_that_depends_on_ours_is_named_and_nothing_is_changed(pg_server: Server, pg_database: str) -> None:
-    conn = connected("postgres", pg_database)
+def test_a_view_that_depends_on_ours_is_named_and_nothing_is_changed(pg_database: str, session: Session) -> None:
+    conn = session("postgres", pg_database)
     create(conn, 1_000)
     conn.execute("CREATE VIEW public.errors AS SELECT session_id FROM telemetry_events WHERE is_error = 1")
 
@@ -345,7 +346,6 @@ def test_a_view_that_depends_on_ours_is_named_and_nothing_is_changed(pg_server: 
         migrate(conn, target=NEXT, steps=STEP)
 
     assert read_version(conn) == SCHEMA_VERSION
-    conn.close()
 
 
 def wait_until(true: Callable[[], bool]) -> None:

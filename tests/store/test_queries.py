@@ -43,7 +43,7 @@ def test_a_total_holds_every_kind_of_fact(store: Builder) -> None:
     store.call("t3", name=None, flags=int(Flag.DIRECT | Flag.RESULT | Flag.ERROR), result_at=AT)
     store.fact(EventType.SESSION, "s1", occurred_at=AT)
     store.fact(EventType.COMPACTION, "c1", occurred_at=AT)
-    store.conn.execute("INSERT INTO quarantine VALUES (1, 0, 5, x'00', 'json', 0, ?)", (AT,))
+    store.conn.execute("INSERT INTO quarantine VALUES (1, 0, 5, ?, 'json', 0, ?)", (b"\0", AT))
 
     (row,) = rows(store, "total")
 

@@ -13,6 +13,7 @@ from ccagent.errors import StoreError
 from ccagent.follow import state
 from ccagent.rollups.buckets import quarters_around
 from ccagent.store import rows, salvage
+from ccagent.store.closing import TURN_LONGEST_MS
 from ccagent.store.salvage import CarryOver, carry_over
 from tests.sources.feed import START_MS, Feed, files_of
 from tests.store.faulty import Faulty
@@ -27,6 +28,7 @@ def settled(files: Mapping[str, bytes], path: Path | str = ":memory:") -> Feed:
     feed = Feed(path)
     for name, data in files.items():
         feed.take((name, data))
+    feed.clock.advance(TURN_LONGEST_MS)
     while feed.tick(1):
         pass
     return feed
@@ -77,6 +79,7 @@ def test_what_the_target_reads_itself_and_what_it_is_given_end_in_the_same_facts
     gone = {row.file_id for row in source.store.files() if row.path.decode() not in kept}
 
     carry_over(source.store.conn, target.store, merge=lambda file: file in gone)
+    target.clock.advance(TURN_LONGEST_MS)
     while target.tick(1):
         pass
 
@@ -170,7 +173,7 @@ def test_who_derived_a_fact_stays_true(session: Session) -> None:
 def test_bad_lines_of_a_transcript_that_is_gone_stay_known() -> None:
     session = Session("bad")
     session.prompt("one")
-    line = session.lines[-1]
+    line = session.lines[-1].raw
     broken = b"".join((line, truncated(line), spliced(line, line)))
     source, target = Feed(), Feed()
     source.take(("gone.jsonl", broken))

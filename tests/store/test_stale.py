@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from ccagent.store import outbox
 from tests.sources.feed import START_MS, Feed
 from tests.transcripts import Session, Usage, text
+
+pytestmark = pytest.mark.usefixtures("either_store")
 
 
 def sent_turn(**options: Any) -> tuple[Feed, Session]:
@@ -23,7 +27,7 @@ def sent_turn(**options: Any) -> tuple[Feed, Session]:
 def test_a_request_that_grows_after_it_was_sent_counts_as_stale() -> None:
     feed, session = sent_turn()
     feed.store.send_to(("otlp",))
-    feed.store.write(lambda conn: outbox.create_cursor(conn, "otlp", "traces", 1, START_MS))
+    feed.store.write(lambda conn: outbox.create_cursor(conn, "otlp", "traces", feed.store.host, START_MS))
     feed.store.write(lambda conn: conn.execute("UPDATE export_cursor SET closed_seq = 1000000"))
 
     session.assistant(text("more of it"), usage=Usage(output=500), message_id="msg_stale")
@@ -35,7 +39,7 @@ def test_a_request_that_grows_after_it_was_sent_counts_as_stale() -> None:
 def test_a_request_that_grows_before_it_was_sent_is_not_stale() -> None:
     feed, session = sent_turn()
     feed.store.send_to(("otlp",))
-    feed.store.write(lambda conn: outbox.create_cursor(conn, "otlp", "traces", 1, START_MS))
+    feed.store.write(lambda conn: outbox.create_cursor(conn, "otlp", "traces", feed.store.host, START_MS))
 
     session.assistant(text("more of it"), usage=Usage(output=500), message_id="msg_stale")
     feed.read(session)

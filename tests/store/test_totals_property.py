@@ -17,25 +17,35 @@ from tests.sources.orders import shuffled, whole
 from tests.sources.trees import trees
 from tests.transcripts import Session, Usage, text
 
+pytestmark = pytest.mark.usefixtures("either_store")
+
 MANY = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 TOKENS = (
-    "SELECT COALESCE(SUM(token_input + token_output + token_cache_read + MAX(token_cache_write, token_cache_write_1h)),"
-    " 0) FROM fact"
+    "SELECT COALESCE(SUM(token_input + token_output + token_cache_read + CASE WHEN token_cache_write <"
+    " token_cache_write_1h THEN token_cache_write_1h ELSE token_cache_write END), 0) FROM fact"
 )
+REFUSE = """
+    CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN RAISE EXCEPTION 'no space' USING ERRCODE = 'disk_full'; END $$"""
 BOOKED = "SELECT COALESCE(SUM(COALESCE(cost_booked, cost, 0)), 0) FROM fact"
 
 
 @contextmanager
 def refusing(feed: Feed, table: str) -> Iterator[None]:
     """A disk that refuses writes to that table."""
-    feed.store.conn.execute(
-        f"CREATE TEMP TRIGGER refuse BEFORE INSERT ON main.{table} BEGIN SELECT RAISE(ABORT, 'no space'); END"
-    )
+    conn = feed.store.conn
+    if conn.dialect.shared:
+        conn.execute(REFUSE)
+        conn.execute(f"CREATE TRIGGER refuse BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION refuse()")
+    else:
+        conn.execute(
+            f"CREATE TEMP TRIGGER refuse BEFORE INSERT ON main.{table} BEGIN SELECT RAISE(ABORT, 'no space'); END"
+        )
     try:
         yield
     finally:
-        feed.store.conn.execute("DROP TRIGGER temp.refuse")
+        conn.execute(f"DROP TRIGGER refuse ON {table}" if conn.dialect.shared else "DROP TRIGGER temp.refuse")
 
 
 def balanced(feed: Feed) -> bool:

@@ -1,32 +1,16 @@
-"""Usage: what was spent in a range of time, by period, place, model, tool, skill, agent or session.
-
-Computed from facts, so it is exact at any moment, also while rollups lag behind. In every breakdown each token and
-each micro-dollar has one owner, and what has none stands in a row `unattributed`: rows add up to the total.
-"""
+"""What usage must be: added up from every fact of the window, without rollups. Slow, and by another way."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, cast
+from typing import Final, cast
 from zoneinfo import ZoneInfo
 
 from ccagent.facts.model import QUALITY_NAMES, EventType, Flag, Quality
-from ccagent.rollups.buckets import QUARTER_MS, Unit, bucket_end, bucket_start, label
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    import apsw
-
-UNATTRIBUTED: Final = "unattributed"
-"""Key of what belongs to no project, tool, skill …; of facts without a time in rows by period."""
-
-TOKEN_KINDS: Final = ("input", "output", "cache_read", "cache_write_5m", "cache_write_1h")
-
-BY: Final = (
-    "total", "day", "hour", "week", "month", "project", "branch", "model", "tool", "skill", "agent", "session",
-)  # fmt: skip
+from ccagent.rollups.buckets import QUARTER_MS, Unit, bucket_start, label
+from ccagent.store.connection import Connection, scalar
+from ccagent.store.queries import TOKEN_KINDS, UNATTRIBUTED, UsageRow
 
 _UNITS: Final[dict[str, Unit]] = {"hour": "hour", "day": "day", "week": "week", "month": "month"}
 _CONTEXT_COLUMNS: Final = {"project": 1, "branch": 2, "skill": 3, "agent": 4, "session": 5}
@@ -45,24 +29,6 @@ _SESSION: Final = int(EventType.SESSION)
 
 Number = int | None
 Group = tuple[Number, ...]  # raw group (name id, quarter …) and context id
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UsageRow:
-    """Amounts of one group of facts. `cost_microusd` is None when there are requests and none of them has a price."""
-
-    key: str
-    requests: int
-    tokens: dict[str, int]
-    cost_microusd: int | None
-    unpriced_requests: int
-    sessions: int
-    tool_calls: int
-    tool_calls_relayed: int
-    tool_errors: int
-    compactions: int
-    lines_bad: int
-    quality: dict[str, int]
 
 
 @dataclass(slots=True)
@@ -109,11 +75,15 @@ class _Sums:
         )
 
 
+def _number(condition: str) -> str:
+    return f"COUNT(*) FILTER (WHERE {condition})"
+
+
 def _request_sums(alias: str) -> str:
     """Sums over whole requests: number, five token kinds, cost, unpriced, number by quality."""
     kinds = [f"SUM({sql.format(f=alias)})" for sql in _TOKEN_SQL]
-    qualities = [f"SUM({alias}.quality = {int(quality)})" for quality in Quality]
-    return ", ".join(["COUNT(*)", *kinds, f"SUM({alias}.cost)", f"SUM({alias}.cost IS NULL)", *qualities])
+    qualities = [_number(f"{alias}.quality = {int(quality)}") for quality in Quality]
+    return ", ".join(["COUNT(*)", *kinds, f"SUM({alias}.cost)", _number(f"{alias}.cost IS NULL"), *qualities])
 
 
 def _split_sums() -> str:
@@ -123,12 +93,16 @@ def _split_sums() -> str:
     calls = "COALESCE(w.calls, 1)"
     shares = [f"SUM(({sql}) / {calls} + CASE WHEN {first} THEN ({sql}) % {calls} ELSE 0 END)" for sql in split]
     whole = ["r.cost IS NULL", *(f"r.quality = {int(quality)}" for quality in Quality)]
-    return ", ".join([f"SUM({first})", *shares, *(f"SUM({first} AND {condition})" for condition in whole)])
+    return ", ".join([_number(first), *shares, *(_number(f"{first} AND {condition}") for condition in whole)])
 
 
-_CALL_SUMS: Final = (
-    f"SUM(f.name IS NOT NULL AND (f.flags & {int(Flag.DIRECT)}) <> 0), "
-    f"SUM(f.name IS NOT NULL AND (f.flags & {int(Flag.DIRECT)}) = 0), SUM((f.flags & {int(Flag.ERROR)}) <> 0)"
+_CALL_SUMS: Final = ", ".join(
+    _number(condition)
+    for condition in (
+        f"f.name IS NOT NULL AND (f.flags & {int(Flag.DIRECT)}) <> 0",
+        f"f.name IS NOT NULL AND (f.flags & {int(Flag.DIRECT)}) = 0",
+        f"(f.flags & {int(Flag.ERROR)}) <> 0",
+    )
 )
 
 
@@ -141,7 +115,7 @@ class _Range:
 
     def where(self, column: str) -> str:
         bounds = [(self.since, ">="), (self.until, "<")]
-        return " AND ".join([f"{column} {sign} {bound}" for bound, sign in bounds if bound is not None] or ["1"])
+        return " AND ".join([f"{column} {sign} {bound}" for bound, sign in bounds if bound is not None] or ["1 = 1"])
 
     @property
     def open(self) -> bool:
@@ -149,18 +123,9 @@ class _Range:
 
 
 def usage(
-    reader: apsw.Connection, *, by: str, since_ms: int | None, until_ms: int | None, timezone: str | None
+    reader: Connection, *, by: str, since_ms: int | None, until_ms: int | None, timezone: str | None
 ) -> list[UsageRow]:
-    """Rows of usage in [since_ms, until_ms): a fact belongs to the range and the period of its first time.
-
-    `by` is one of `BY`; `timezone` an IANA name, None for the store's own. Rows by period ascend in time, others
-    descend in cost. A request by tool is split evenly over the calls it makes, remainders to the first by id; as a
-    request it is counted at that first call. `total` is exactly one row; `lines_bad` stands there alone.
-    Raises ValueError for an unknown `by`.
-    """
-    if by not in BY:
-        message = f"usage by {by!r} is not known; choose one of {', '.join(BY)}"
-        raise ValueError(message)
+    """As queries.usage."""
     window = _Range(since_ms, until_ms)
     if by == "total":
         return [_total(reader, window)]
@@ -179,26 +144,12 @@ def usage(
     return sorted(rows, key=lambda row: (-(row.cost_microusd or 0), -sum(row.tokens.values()), -row.requests, row.key))
 
 
-def stored_zone(reader: apsw.Connection) -> ZoneInfo:
-    """The zone of the store's rollups, UTC while it has none."""
-    row = reader.execute("SELECT value FROM meta WHERE name = 'zone'").fetchone()
-    return ZoneInfo("UTC" if row is None else cast("str", row[0]))
+def stored_zone(reader: Connection) -> ZoneInfo:
+    value = scalar(reader, "SELECT value FROM meta WHERE name = 'zone'")
+    return ZoneInfo("UTC" if value is None else str(value))
 
 
-def today(reader: apsw.Connection, zone: ZoneInfo, now: int) -> UsageRow:
-    """Usage of the local day in which `now` (ms UTC) lies."""
-    start = bucket_start(zone, "day", now)
-    return _total(reader, _Range(start, bucket_end(zone, "day", start)))
-
-
-def sessions_active(reader: apsw.Connection, since_ms: int) -> int:
-    """How many sessions have a record at or after `since_ms`. Costs the sessions that it counts."""
-    sql = f"SELECT COUNT(*) FROM fact WHERE type = {int(EventType.SESSION)} AND ended_at >= ?"
-    row = reader.execute(sql, (since_ms,)).fetchone()
-    return 0 if row is None else int(cast("int", row[0]))
-
-
-def _total(reader: apsw.Connection, window: _Range) -> UsageRow:
+def _total(reader: Connection, window: _Range) -> UsageRow:
     sums = _Sums()
     where = window.where("f.occurred_at")
 
@@ -222,18 +173,18 @@ Context = tuple[int, Number, Number, Number, Number, Number]
 Owner = Callable[[Number, Context], int]
 
 
-def _contexts(reader: apsw.Connection) -> dict[int, Context]:
+def _contexts(reader: Connection) -> dict[int, Context]:
     rows = reader.execute("SELECT id, project, branch, skill, agent, session FROM context")
     return {cast("int", row[0]): cast("Context", tuple(row)) for row in rows}
 
 
-def _names(reader: apsw.Connection, ids: Mapping[int, object]) -> dict[int, str]:
+def _names(reader: Connection, ids: Mapping[int, object]) -> dict[int, str]:
     rows = (reader.execute("SELECT id, value FROM name WHERE id = ?", (each,)).fetchone() for each in ids if each)
     return {cast("int", row[0]): cast("str", row[1]) for row in rows if row is not None}
 
 
 def _groups(
-    reader: apsw.Connection, columns: str, group: str, joined: str, condition: str
+    reader: Connection, columns: str, group: str, joined: str, condition: str
 ) -> Iterable[tuple[Number, int, tuple[Number, ...]]]:
     sql = f"SELECT {group}, f.context, {columns} FROM fact f {joined} WHERE {condition} GROUP BY 1, 2"
     for row in reader.execute(sql):
@@ -243,11 +194,11 @@ def _groups(
 
 def _model_groups() -> tuple[str, str]:
     """A request's own model; of a tool call, the model of the request that made it."""
-    return f"CASE f.type WHEN {_LLM} THEN f.name WHEN {_TOOL} THEN q.name END", "LEFT JOIN fact q ON q.id = f.request"
+    return f"CASE f.type WHEN {_LLM} THEN f.name WHEN {_TOOL} THEN q.name END", "LEFT JOIN fact q ON q.key = f.request"
 
 
 def _collect(
-    reader: apsw.Connection, window: _Range, sums: dict[int, _Sums], group: str, joined: str, owner: Owner
+    reader: Connection, window: _Range, sums: dict[int, _Sums], group: str, joined: str, owner: Owner
 ) -> None:
     """Add facts up under `owner(group value, context)`; a session is counted where one of its facts is."""
     contexts = _contexts(reader)
@@ -268,13 +219,13 @@ def _collect(
         each.relayed += values[1] or 0
         each.errors += values[2] or 0
     rest = f"f.type NOT IN ({_LLM}, {_TOOL}) AND {where}"
-    for raw, context, values in _groups(reader, f"SUM(f.type = {_COMPACTION})", group, joined, rest):
+    for raw, context, values in _groups(reader, _number(f"f.type = {_COMPACTION}"), group, joined, rest):
         if joined and not values[0]:
             continue  # by model: what has no model would only add a row of sessions
         target(raw, context).compactions += values[0] or 0
 
 
-def _collect_by_tool(reader: apsw.Connection, window: _Range, sums: dict[int, _Sums]) -> None:
+def _collect_by_tool(reader: Connection, window: _Range, sums: dict[int, _Sums]) -> None:
     contexts = _contexts(reader)
 
     def target(tool: Number, context: int) -> _Sums:
@@ -286,11 +237,11 @@ def _collect_by_tool(reader: apsw.Connection, window: _Range, sums: dict[int, _S
 
     shares = f"""
         WITH w AS MATERIALIZED (
-            SELECT request, name, ROW_NUMBER() OVER (PARTITION BY request ORDER BY native, id) AS place,
+            SELECT request, name, ROW_NUMBER() OVER (PARTITION BY request ORDER BY native, key) AS place,
                 COUNT(*) OVER (PARTITION BY request) AS calls
             FROM fact WHERE type = {_TOOL} AND request IS NOT NULL)
         SELECT w.name, r.context, {_split_sums()}
-        FROM fact r LEFT JOIN w ON w.request = r.id
+        FROM fact r LEFT JOIN w ON w.request = r.key
         WHERE r.type = {_LLM} AND {window.where("r.occurred_at")} GROUP BY 1, 2"""
     for row in reader.execute(shares):
         values = cast("tuple[Number, ...]", row)
@@ -305,7 +256,7 @@ def _collect_by_tool(reader: apsw.Connection, window: _Range, sums: dict[int, _S
         target(None, context).compactions += values[0] or 0
 
 
-def _by_period(reader: apsw.Connection, unit: Unit, window: _Range, zone: ZoneInfo) -> list[UsageRow]:
+def _by_period(reader: Connection, unit: Unit, window: _Range, zone: ZoneInfo) -> list[UsageRow]:
     starts: dict[int, int] = {}
     undated = -(1 << 62)
 

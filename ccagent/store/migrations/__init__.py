@@ -10,6 +10,7 @@ from ccagent.store.migrations.runner import (
     read_version,
     refuse_others,
     require_current,
+    stored_version,
 )
 from ccagent.store.migrations.steps import STEPS, Migration
 
@@ -23,4 +24,5 @@ __all__ = [
     "read_version",
     "refuse_others",
     "require_current",
+    "stored_version",
 ]

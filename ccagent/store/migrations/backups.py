@@ -12,7 +12,7 @@ from ccagent.store.connection import Connection
 KEPT: Final = 2
 """Newest backups of migrations that stay; older ones are removed once a new one is whole."""
 
-ROOM: Final = 2.2
+ROOM: Final = 2.5
 """Free bytes that a migration needs, by the size of the database: the copy, the log of the transaction, and a rest."""
 
 

@@ -37,6 +37,9 @@ TABLES_SECONDS: Final = 10
 
 VIEWS: Final = ("analytics_entries", "telemetry_events")
 
+_HAS_META: Final = "SELECT 1 FROM pg_catalog.pg_tables WHERE schemaname = current_schema() AND tablename = 'meta'"
+"""Not by to_regclass: that asks a cache which does not hear, within a transaction, of a table just made elsewhere."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
@@ -76,8 +79,13 @@ def read_version(conn: Connection) -> int:
     """The version of the schema; 0 where ccagent has made none."""
     if conn.dialect.name == "sqlite":
         return int(scalar(conn, "PRAGMA user_version"))
-    if scalar(conn, "SELECT to_regclass('meta') IS NULL"):  # the search path names our schema alone
+    if scalar(conn, _HAS_META) is None:
         return 0
+    return stored_version(conn)
+
+
+def stored_version(conn: Connection) -> int:
+    """The version of a Postgres schema that is there for certain: one look at one row, for every write transaction."""
     return int(scalar(conn, "SELECT value FROM meta WHERE name = 'schema_version'") or 0)
 
 

@@ -51,6 +51,11 @@ _ENTER_HOST: Final = f"""
         (SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'ledger_start'),
         (SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'catch_up_done')"""
 
+_UNKNOWN_COPIES: Final = (
+    "INSERT INTO meta (name, value) SELECT 'contributors_since', value FROM meta WHERE name = 'seq'"
+)
+"""Facts up to this change number may stand in further transcripts that nobody has written down."""
+
 _CLEAR_META: Final = "DELETE FROM meta WHERE name IN ('host_id', 'instance_id', 'seq', 'ledger_start', 'catch_up_done')"
 
 _FACT: Final = """CREATE TABLE fact (
@@ -154,6 +159,7 @@ def statements(conn: Connection) -> Iterator[str]:
     yield _ROLLUP
     yield _HOST_TABLE
     yield _ENTER_HOST
+    yield _UNKNOWN_COPIES
     yield _CLEAR_META
     yield "ALTER TABLE fact RENAME TO fact_1"
     yield _FACT

@@ -1,0 +1,100 @@
+"""The fresh tables of a rebuild in Postgres: a schema of their own, beside which texts and contexts are shared.
+
+Imported where a Postgres database is named, and only there.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Callable
+from typing import Final
+
+from ccagent.clock import Clock
+from ccagent.errors import StoreError
+from ccagent.facts.pricing import PriceTable
+from ccagent.store import hosts, schema
+from ccagent.store.connection import Connection
+from ccagent.store.pgconnection import SCHEMA, PgConnection, connect
+from ccagent.store.postgres import PostgresStore
+from ccagent.store.writer import Writer
+
+SHARED: Final = ("name", "context")
+"""Tables that are not made anew: the numbers of texts are the same on both sides."""
+
+_INDEXED: Final = re.compile(r" ON (\w+) ?\(")
+
+
+class PgSide(PostgresStore):
+    """Writes into the fresh tables; what is not there is found in the tables in use."""
+
+    def __init__(self, store: Writer, side: str, *, clock: Clock, prices: PriceTable) -> None:
+        """Connect; the schema `side` is there. StoreError, InstanceRunningError."""
+        self._target = store.database
+        self._wanted_host = store.host_id
+        self._sleep = time.sleep
+        self._closing = False
+        self._side = side
+        self.prepared = store.prepared
+        try:
+            conn = self._claim()
+            host = hosts.read_host(conn, store.host_id)
+        except Exception as error:
+            raise self.translated(error) from error
+        if host is None:
+            raise StoreError(f"the schema {side} of {store.database.display} is not whole; drop it and start again")
+        self._pg = conn
+        Writer.__init__(self, conn, store.database, host, clock=clock, prices=prices)
+        self._scheduler = self._scheduler_lock()
+
+    def _connect(self) -> PgConnection:
+        """A session that looks for tables on the fresh side first. Its lock is the schema's, not the host's."""
+        return _session(self._target.target, self._side)
+
+
+def create_schema(store: Writer, side: str, seed: Callable[[Connection], None]) -> None:
+    """Make the schema with its empty tables, and let `seed` fill them in a transaction of its own."""
+    try:
+        conn = _session(store.database.target, side)
+    except StoreError as error:
+        raise StoreError(f"{error}; a rebuild needs the right to create the schema {side}") from error
+    try:
+        with conn.unhurried():
+            for table in schema.TABLES:
+                if table not in SHARED:
+                    conn.execute(schema.create_table("postgres", table))
+            for name, sql in schema.INDEXES.items():
+                found = _INDEXED.search(sql)
+                if found is not None and found[1] not in SHARED:
+                    conn.execute("CREATE " + sql.format(name=name))
+            seed(conn)
+    except Exception as error:
+        raise store.translated(error) from error
+    finally:
+        conn.close()
+
+
+def drop_schema(store: Writer, side: str) -> None:
+    """Drop the schema and all in it."""
+    try:
+        conn = connect(store.database.target, application_name=_name())
+    except StoreError as error:
+        raise StoreError(f"{error}; the schema {side} of an earlier rebuild is still there") from error
+    try:
+        with conn.unhurried():
+            conn.execute(f'DROP SCHEMA IF EXISTS "{side}" CASCADE')
+    except Exception as error:
+        raise store.translated(error) from error
+    finally:
+        conn.close()
+
+
+def _session(url: str, side: str) -> PgConnection:
+    conn = connect(url, application_name=_name(), schema=side, create=True)
+    conn.execute("SELECT set_config('search_path', ?, false)", (f'"{side}", "{SCHEMA}"',))
+    return conn
+
+
+def _name() -> str:
+    return f"ccagent rebuild {os.getpid()}"

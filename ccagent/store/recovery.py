@@ -1,0 +1,169 @@
+"""A readable database made of what a damaged one still holds: rows are recognised by their shape, page by page.
+
+What cannot be right is left out: a fact whose key is not that of its kind and id, amounts below zero, times before the
+epoch. Of several versions of a fact the one with the highest change number stands. What hangs between rows (a name that
+nobody can read any more) is found out by whoever reads the result.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+import apsw
+
+from ccagent.errors import StoreError
+from ccagent.facts.keys import fact_key
+from ccagent.facts.model import KEY_PREFIXES
+from ccagent.store import rows, schema
+from ccagent.store.pages import Pages, Record, Value
+
+TABLES: Final = ("meta", "host", "name", "context", "file", "quarantine", "fact", "pruned", "agent", "rollup")
+"""Worth recovering. `contributor` looks like the index of facts' keys; totals begin anew."""
+
+ROWS: Final = 10_000
+"""Of one transaction into the readable database; it is made anew if interrupted."""
+
+LATEST_MS: Final = 1 << 46
+"""Times behind it (the year 4199) are damage."""
+
+LARGEST: Final = 1 << 50
+"""Amounts above it are damage."""
+
+_TIMES: Final = (rows.OWNER_AT, rows.OCCURRED_AT, rows.ENDED_AT, rows.RESULT_AT, rows.ERROR_AT)
+_AMOUNTS: Final = (
+    rows.ATTEMPTS, rows.REPORTED_MS, rows.SIZE, rows.ADDED, rows.REMOVED, rows.TOKEN_INPUT, rows.TOKEN_OUTPUT,
+    rows.TOKEN_CACHE_READ, rows.TOKEN_CACHE_WRITE, rows.TOKEN_CACHE_WRITE_1H, rows.TOKEN_THINKING, rows.COST,
+)  # fmt: skip
+_KINDS: Final = {"INTEGER": int, "BLOB": bytes, "TEXT": str, "REAL": float}
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    name: str
+    kind: type
+    required: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """How rows of a table lie in the file: columns in the order of the record."""
+
+    name: str
+    columns: tuple[_Column, ...]
+    rowid: bool
+    alias: bool
+    """Whether the first column is the rowid itself, and empty in the record."""
+
+    @property
+    def shape(self) -> tuple[bool, int]:
+        return self.rowid, len(self.columns)
+
+    @property
+    def insert(self) -> str:
+        names = ", ".join(f'"{column.name}"' for column in self.columns)
+        sql = f"INTO {self.name} ({names}) VALUES ({', '.join('?' * len(self.columns))})"
+        if self.name != "fact":
+            return f"INSERT OR REPLACE {sql}" if self.name in ("meta", "host") else f"INSERT OR IGNORE {sql}"
+        return f"INSERT {sql} {_NEWER}"
+
+    def fits(self, record: Record) -> tuple[Value, ...] | None:
+        """The record's values if it can be a row of this table."""
+        values = record.values
+        if self.alias:
+            if values[0] is not None or record.rowid is None or record.rowid <= 0:
+                return None
+            values = (record.rowid, *values[1:])
+        for value, column in zip(values, self.columns, strict=True):
+            if value is None:
+                if column.required:
+                    return None
+            elif not isinstance(value, column.kind) and not (column.kind is float and isinstance(value, int)):
+                return None
+        return values
+
+
+_NEWER: Final = (
+    "ON CONFLICT (key) DO UPDATE SET "
+    + ", ".join(f"{column} = excluded.{column}" for column in rows.COLUMNS[1:])
+    + " WHERE excluded.seq > fact.seq"
+)
+
+
+def recover(damaged: Path, target: Path) -> int:
+    """Write what can be read of `damaged` into a new database at `target`; the number of facts in it.
+
+    StoreError when `target` cannot be written, or `damaged` not even be opened.
+    """
+    try:
+        target.unlink(missing_ok=True)
+        os.close(os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
+        with closing(apsw.Connection(str(target))) as conn, Pages(damaged) as pages:
+            conn.execute("PRAGMA journal_mode = OFF")
+            conn.execute("PRAGMA synchronous = OFF")
+            for statement in schema.statements("sqlite"):
+                conn.execute(statement)
+            tables = [_table(conn, name) for name in TABLES]
+            found = _rows(pages, tables)
+            while some := list(islice(found, ROWS)):
+                with conn:
+                    for table in tables:
+                        conn.executemany(table.insert, [values for name, values in some if name == table.name])
+            conn.execute(f"PRAGMA user_version = {schema.SCHEMA_VERSION}")
+            return int(conn.execute("SELECT COUNT(*) FROM fact").fetchone()[0])  # type: ignore[index]
+    except (OSError, apsw.Error) as error:
+        raise StoreError(f"what {damaged} still holds cannot be written to {target}: {error}") from error
+
+
+def is_ours(path: Path) -> bool:
+    """Whether the file at `path`, which no database opens, was a database of ccagent's: its views are named in it."""
+    try:
+        with Pages(path) as pages:
+            return any("telemetry_events" in record.values for record in pages.records({(True, 5)})) or any(
+                _plausible(record.values) for record in pages.records({(True, len(rows.COLUMNS))})
+            )
+    except OSError:
+        return False
+
+
+def _table(conn: apsw.Connection, name: str) -> _Table:
+    found: list[tuple[Any, ...]] = conn.execute(f"PRAGMA table_info({name})").fetchall()
+    rowid = name not in schema.WITHOUT_ROWID
+    # Without a rowid the primary key lies first.
+    order = found if rowid else sorted(found, key=lambda row: (row[5] == 0, row[5]))
+    columns = tuple(_Column(row[1], _KINDS[row[2]], bool(row[3] or row[5])) for row in order)
+    alias = rowid and any(row[5] and row[2] == "INTEGER" for row in found)
+    return _Table(name, columns, rowid, alias)
+
+
+def _rows(pages: Pages, tables: list[_Table]) -> Iterator[tuple[str, tuple[Value, ...]]]:
+    shapes = {table.shape for table in tables}
+    for record in pages.records(shapes):
+        for table in tables:
+            if table.shape != (record.rowid is not None, len(record.values)):
+                continue
+            values = table.fits(record)
+            if values is not None and (table.name != "fact" or _plausible(values)):
+                yield table.name, values
+                break
+
+
+def _plausible(values: tuple[Value, ...]) -> bool:
+    """Whether these values of `fact` can be true."""
+    kind, native = values[rows.TYPE], values[rows.NATIVE]
+    if not isinstance(kind, int) or kind not in KEY_PREFIXES or not isinstance(native, str):
+        return False
+    return (
+        fact_key(kind, native) == values[rows.KEY]
+        and all(-1 <= _number(values[column]) < LATEST_MS for column in _TIMES)
+        and all(0 <= _number(values[column]) < LARGEST for column in _AMOUNTS)
+    )
+
+
+def _number(value: Value) -> int:
+    return value if isinstance(value, int) else 0
