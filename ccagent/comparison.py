@@ -222,8 +222,9 @@ class Comparison:
                 return False
         elif kind == Kind.CALL and _seen_of(fact) != _plain(entry[SEEN]):
             return False
-        if kind in (Kind.REQUEST, Kind.CALL) and self._texts.text(fact.name) != self._tally.texts.text(entry[NAME]):
-            return False
+        if kind in (Kind.REQUEST, Kind.CALL) and not entry[SEEN] & Seen.DISPUTED:
+            if self._texts.text(fact.name) != self._tally.texts.text(entry[NAME]):
+                return False
         if self._day is None or kind == Kind.SESSION:
             return True
         session = self._tally.texts.text(entry[SESSION])

@@ -67,6 +67,14 @@ class RetentionConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BackupConfig:
+    """`interval_days` is 0 for no backups but those that are asked for."""
+
+    interval_days: float
+    keep: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MetricsConfig:
     """What the metrics tell."""
 
@@ -123,6 +131,7 @@ class Config:
     ingest: IngestConfig
     rollups: RollupsConfig
     retention: RetentionConfig
+    backup: BackupConfig
     metrics: MetricsConfig
     prices: PricesConfig
     privacy: PrivacyConfig
@@ -171,6 +180,7 @@ def load(flags: Mapping[str, object], env: Mapping[str, str], path: Path | None 
         ingest=IngestConfig(**_section(values, "ingest")),
         rollups=RollupsConfig(**_section(values, "rollups")),
         retention=RetentionConfig(**_section(values, "retention")),
+        backup=BackupConfig(**_section(values, "backup")),
         metrics=MetricsConfig(**_section(values, "metrics")),
         prices=PricesConfig(**_section(values, "prices")),
         privacy=PrivacyConfig(**_section(values, "privacy")),

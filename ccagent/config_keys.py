@@ -40,6 +40,9 @@ DEFAULT_PAYLOAD_DAYS: Final = 90
 DEFAULT_FACT_MONTHS: Final = 13
 """The same month of last year can be looked at request by request; rollups reach further back, for ever."""
 
+DEFAULT_BACKUP_DAYS: Final = 7.0
+"""A backup is for what transcripts no longer hold, and those stay for 30 days."""
+
 SIGNALS: Final = ("traces", "metrics")
 PROTOCOLS: Final = ("grpc", "http/protobuf")
 
@@ -97,6 +100,7 @@ SECTION_PURPOSE: Final[dict[str, str]] = {
     "ingest": "How transcripts are read.",
     "rollups": "How usage is summed by hour, day and week.",
     "retention": "How long what is kept. Rollups and totals stay for ever.",
+    "backup": "Copies of a SQLite database, beside it in the folder backups.",
     "metrics": "What the metrics tell.",
     "prices": "What tokens cost.",
     "privacy": "What may leave this machine.",
@@ -188,6 +192,20 @@ KEYS: Final[tuple[Key, ...]] = (
         purpose="A folder for compressed files of the facts that go.",
         unset="they are not archived",
         example='"~/ccagent-archive"',
+    ),
+    Key(
+        name="backup.interval_days",
+        kind=Kind.NUMBER,
+        purpose="Days between two backups that the daemon makes by itself; 0 for none.",
+        default=DEFAULT_BACKUP_DAYS,
+        minimum=0,
+    ),
+    Key(
+        name="backup.keep",
+        kind=Kind.INTEGER,
+        purpose="How many backups stay; older ones are removed.",
+        default=1,
+        minimum=1,
     ),
     Key(
         name="metrics.project_label",

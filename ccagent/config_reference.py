@@ -11,6 +11,7 @@ from ccagent import config_file
 from ccagent.config import Config, OriginKind
 from ccagent.config_keys import CONFIG_VARIABLE, KEYS, SECTION_PURPOSE, Key, Kind
 from ccagent.paths import display
+from ccagent.store.location import masked
 
 MASK_SHOWN: Final = 4
 """At most so many characters of a secret are shown, and never more than a quarter of it."""
@@ -134,6 +135,8 @@ def shown(config: Config) -> dict[str, object]:
         value = config.value(key.name)
         if key.kind is Kind.TABLE and isinstance(value, Mapping):
             value = {name: mask(str(secret)) for name, secret in value.items()}
+        elif key.name == "database" and isinstance(value, str) and "://" in value:
+            value = masked(value)
         elif key.name == "otlp.endpoint" and isinstance(value, str):
             value = _without_password(value)
         elif isinstance(value, Path):

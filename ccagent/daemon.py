@@ -14,6 +14,7 @@ import sys
 import threading
 import tomllib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final
@@ -23,7 +24,16 @@ import orjson
 from ccagent import __version__, config_reload
 from ccagent.clock import Clock, SystemClock
 from ccagent.config import Config
-from ccagent.errors import CcagentError, ConfigError, PortTakenError, ThreadDiedError
+from ccagent.errors import (
+    AwayError,
+    CcagentError,
+    ConfigError,
+    DamagedError,
+    InstanceRunningError,
+    PortTakenError,
+    StoreError,
+    ThreadDiedError,
+)
 from ccagent.facts.pricing import PriceTable
 from ccagent.follow.roots import default_roots
 from ccagent.logs import configure, get_logger
@@ -35,11 +45,15 @@ from ccagent.service.following import Following
 from ccagent.service.gauges import make_snapshot
 from ccagent.service.live import Live, StatusFile
 from ccagent.service.scheduling import Scheduling, keep_zone
+from ccagent.store.damage import heal, suspect
+from ccagent.store.filesystem import refuse_network
 from ccagent.store.hosts import local_host_id
 from ccagent.store.instance import InstanceLock
 from ccagent.store.location import parse_database
 from ccagent.store.migrations import Prepared
 from ccagent.store.opening import open_readers, open_store
+from ccagent.store.rescue import Rescue
+from ccagent.store.writer import Writer
 from ccagent.zone import local_zone
 
 STOP_SECONDS: Final = 1.5
@@ -52,15 +66,31 @@ ALONE_SECONDS: Final = 1.0
 BIND_SECONDS: Final = 15.0
 """Between two tries for a taken port, under a service manager."""
 
+AWAY_SECONDS: Final = (0.5, 15.0)
+"""First and longest pause between two tries to reach the database's server at the start."""
+
+AWAY_WORD_SECONDS: Final = 60.0
+"""Between two lines of the log that say so."""
+
 EXPORT_STOP_SECONDS: Final = 0.3
 """A sender that waits for an answer is not waited for: a resend has the same ids."""
+
+
+class ToldToEndError(Exception):
+    """Raised when a signal ends the wait for the database's server: nothing was begun."""
 
 
 class Daemon:
     """One database and everything that works on it, in this process."""
 
-    def __init__(self, config: Config, env: Mapping[str, str], clock: Clock | None = None) -> None:
-        """Open the store under its lock. Errors of configuration, store or another instance are raised here."""
+    def __init__(
+        self, config: Config, env: Mapping[str, str], clock: Clock | None = None, *, patient: bool = False
+    ) -> None:
+        """Open the store under its lock. Errors of configuration, store or another instance are raised here.
+
+        With `patient` a server that is away is waited for, since a laptop may start without its network; signals are
+        heeded meanwhile (ToldToEndError).
+        """
         os.umask(0o077)
         self.config = config
         self.env = env
@@ -73,28 +103,71 @@ class Daemon:
         self._reload = threading.Event()
         self._exporting: Exporting | None = None
         self._listener: Any = None
+        self._waken: Callable[[], None] = lambda: None
         self.database = parse_database(config.database, config.paths.state_dir)
+        if self.database.kind == "sqlite":
+            refuse_network(self.database.target)  # before anything there is touched: a dead server never answers
         self._instance = InstanceLock(self.database)
         self._instance.acquire()
+        self.status_file = StatusFile(self.database.sidecar)
         try:
-            self.store = open_store(
-                self.database, clock=self.clock, host_id=host_id(config), prices=load_prices(config),
-                exportable=self._exportable(),
-            )  # fmt: skip
+            self._heal()
+            if patient:
+                self.install_signals()
+            self.store = self._open_store(patient)
             self._tell_migration(self.store.prepared)
-            self.store.told = lambda text: self.live.problem("store", text)
+            self.store.told = self._told
             self.readers = open_readers(self.database)
             self.zone = keep_zone(self.store, config.rollups.timezone or local_zone(env))
             roots = list(config.sources) or default_roots(env, Path.home())
             self.following = Following(
                 self.store, roots, self.live, self.clock, max_line=config.ingest.max_line_bytes,
                 scan_seconds=config.ingest.scan_interval_seconds, on_change=self._changed,
+                rescue=Rescue.due(self.store, lambda path, words: self._log.warning("rescue", file=path, said=words)),
             )  # fmt: skip
-            self.status_file = StatusFile(self.database.sidecar)
+            self._waken = self._wake_and_leave
             self.scheduling = Scheduling(self.store, self.zone, self.live, self.clock, self.status_file)
         except BaseException:
+            self.status_file.remove()
             self._instance.release()
             raise
+
+    def _open_store(self, patient: bool) -> Writer:
+        exportable, prices, host = self._exportable(), load_prices(self.config), host_id(self.config)
+        pause, longest = AWAY_SECONDS
+        next_word = 0.0
+        while True:
+            try:
+                store = open_store(self.database, clock=self.clock, host_id=host, prices=prices, exportable=exportable)
+            except AwayError as error:
+                if not patient:
+                    raise
+                self._told(f"{error}; ccagent waits for it")
+                if self.clock.monotonic() >= next_word:
+                    next_word = self.clock.monotonic() + AWAY_WORD_SECONDS
+                    self._log.error("store.away", error=str(error))
+                if self.stop.wait(pause):
+                    raise ToldToEndError from error
+                pause = min(longest, 2 * pause)
+            else:
+                self.live.problem("store", None)
+                return store
+
+    def _wake_and_leave(self) -> None:
+        """Told to end: nobody sleeps on, nobody waits for a server that is away."""
+        self.following.wake.set()
+        self.store.leave()
+
+    def _told(self, text: str | None) -> None:
+        """What the store waits for. Written at once: the thread that writes it otherwise may wait for the same."""
+        self.live.problem("store", text)
+        with suppress(StoreError):  # a status that cannot be written is told by the thread that writes it
+            self.status_file.write(self.live)
+
+    def _heal(self) -> None:
+        aside = heal(self.database, self.clock)
+        if aside is not None:
+            self._log.error("database.set_aside", database=self.database.display, reason=aside.reason, file=aside.file)
 
     def _tell_migration(self, prepared: Prepared) -> None:
         if prepared.migrated:
@@ -165,7 +238,7 @@ class Daemon:
             self._log.warning("config.notice", notice=notice)
         if self.settings.enabled:
             self._log.info("export.on", **describe(self.settings))
-        self.store.book({(metric.STARTS, (str(self.settings.personal_tier),), True): 1})
+        self.following.count({(metric.STARTS, (str(self.settings.personal_tier),), True): 1})
 
     def _wait(self, progress: Callable[[Live], None] | None) -> None:
         next_bind = self.clock.monotonic() + BIND_SECONDS
@@ -198,14 +271,18 @@ class Daemon:
 
     def _died(self, name: str, error: BaseException) -> None:
         self._log.error("thread.died", thread=name, error=f"{type(error).__name__}: {error}", exc_info=error)
+        if isinstance(error, DamagedError):
+            suspect(self.database, str(error))
         self._failure = ThreadDiedError(
             f"the {name} thread died ({type(error).__name__}: {error}); start ccagent again"
         )
+        if isinstance(error, InstanceRunningError):
+            self._failure = error  # no defect: somebody else has taken this host's place
         self.stop.set()
-        self.following.wake.set()
+        self._waken()
 
     def _end(self, threads: list[threading.Thread]) -> None:
-        self.following.wake.set()
+        self._waken()
         if self._listener is not None:
             self._listener.stop()
         if self._exporting is not None:
@@ -218,18 +295,22 @@ class Daemon:
         if any(thread.is_alive() for thread in threads):
             # A transaction that does not end in time is rolled back by the next start: the lines are read again.
             sys.stderr.flush()
-            os._exit(0 if self._failure is None else ThreadDiedError.exit_code)
+            os._exit(0 if self._failure is None else getattr(self._failure, "exit_code", ThreadDiedError.exit_code))
         self.close()
 
     # ---- faces -----------------------------------------------------------------------------------------------------
 
     def snapshot(self, *, exportable_only: bool = False) -> Snapshot:
         """All metrics of this moment, over a connection of its own."""
-        with self.readers.reader() as conn:
-            return make_snapshot(
-                conn, self.live, self.database, self.store.host_id, self.clock.now_ms(),
-                project_label=self.config.metrics.project_label, exportable_only=exportable_only,
-            )  # fmt: skip
+        try:
+            with self.readers.reader() as conn:
+                return make_snapshot(
+                    conn, self.live, self.database, self.store.host_id, self.clock.now_ms(),
+                    project_label=self.config.metrics.project_label, exportable_only=exportable_only,
+                )  # fmt: skip
+        except DamagedError as error:
+            self._died("metrics", error)
+            raise
 
     def _open_listener(self) -> None:
         address = self.config.listen_address
@@ -274,7 +355,7 @@ class Daemon:
             if self.stop.is_set():
                 os._exit(130 if number == signal.SIGINT else 1)
             self.stop.set()
-            self.following.wake.set()
+            self._waken()
 
         signal.signal(signal.SIGTERM, end)
         signal.signal(signal.SIGINT, end)
@@ -336,7 +417,10 @@ def load_prices(config: Config) -> PriceTable:
 def run_forever(config: Config, env: Mapping[str, str], progress: Callable[[Live], None] | None = None) -> int:
     """`ccagent run`: follow until a signal; the exit code."""
     configure(level=config.log.level, format=config.log.format)
-    daemon = Daemon(config, env)
+    try:
+        daemon = Daemon(config, env, patient=not sys.stderr.isatty())
+    except ToldToEndError:
+        return 0
     daemon.install_signals()
     return daemon.run(progress)
 

@@ -10,7 +10,9 @@
     ├── PortTakenError (1)         another socket holds the listener's address
     ├── ManifestError (1)          a manifest cannot be read, understood or written
     └── StoreError (1)             the database cannot be opened, read or written
-        └── DamagedError (1)       what it holds is not what was written into it
+        ├── DamagedError (1)       what it holds is not what was written into it
+        ├── AwayError (1)          its server cannot be reached at the moment
+        └── OutdatedError (1)      it has gone on, or back, without this process
 
 Every message says what happened, where, and what to do next.
 """
@@ -76,3 +78,11 @@ class StoreError(CcagentError):
 
 class DamagedError(StoreError):
     """Raised when the database does not hold what was written into it: pages in ruins, rows that name what is not there."""
+
+
+class AwayError(StoreError):
+    """Raised when the database's server cannot be reached, is starting, or takes no further session: it may by itself."""
+
+
+class OutdatedError(StoreError):
+    """Raised when the database does not stand where this process left it: what was read from it must be read anew."""

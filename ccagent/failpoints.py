@@ -30,6 +30,7 @@ POINTS: Final = (
     "after_commit",  # all is durable, the follower does not know it yet
     "after_post",  # a collector has answered
     "before_cursor",  # the answer is judged, the export cursor stands still
+    "after_archive",  # facts that retention removes are archived, and still there
     "migration",  # a statement of a schema migration was run, its transaction goes on
     "rebuild_filled",  # the fresh tables of a rebuild hold all that the transcripts give
     "rebuild_before_swap",  # its swap has not begun

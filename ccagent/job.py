@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from types import TracebackType
 from typing import Final
 
@@ -88,7 +87,11 @@ class Job:
                 self.database, clock=self.clock, host_id=host_id(self.config), prices=load_prices(self.config),
                 exportable=self._exportable(),
             )  # fmt: skip
-            self.zone = keep_zone(self.store, self.config.rollups.timezone or local_zone(self._env))
+            try:
+                self.zone = keep_zone(self.store, self.config.rollups.timezone or local_zone(self._env))
+            except BaseException:
+                self.store.close()
+                raise
         except BaseException:
             self._lock.release()
             raise
@@ -112,7 +115,3 @@ class Job:
         tiers = TierResolver(resolve(self.config, self._env).personal_tier, self.clock.now_ms)
         return lambda cwd: tiers.tier(cwd) >= 1
 
-
-def below(path: Path, base: Path) -> bool:
-    """Whether `path` is `base` or below it."""
-    return path == base or base in path.parents

@@ -4,7 +4,7 @@ It reads plain dictionaries with rules of its own and shares no code with the pa
 hide here. What it counts lies in a `Tally`, under the same 16-byte keys as in the store.
 
 Rules: a request is the message id where the record carries a request id, else session and message id; its counters
-are the field-wise maximum over all lines; `<synthetic>` is no request. Tool calls and results count by their distinct
+are the field-wise maximum over all lines; `<synthetic>`, and what has no id, is no response. Tool calls and results count by their distinct
 ids in assistant and user records; those seen only inside agent_progress stand apart as relayed. Of several lines that
 speak of one thing the owner is the smallest of (0 main chain / 1 sub-agent / 2 inside agent_progress; time; session);
 its session and model are the thing's. A line without a session or a time has those of the line before it.
@@ -187,9 +187,11 @@ class Recount:
         message = record.get("message")
         if not isinstance(message, dict):
             return
-        self._calls(message, rank, at, seen)
         message_id, usage, model = message.get("id"), message.get("usage"), message.get("model")
-        if not isinstance(message_id, str) or not isinstance(usage, dict) or model == SYNTHETIC:
+        if not isinstance(message_id, str) or model == SYNTHETIC:
+            return
+        self._calls(message, rank, at, seen)
+        if not isinstance(usage, dict):
             return
         asked = record.get("requestId")
         identity = message_id if isinstance(asked, str) and asked else f"{self._here.session or ''}/{message_id}"

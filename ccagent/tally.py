@@ -39,18 +39,21 @@ class Kind(IntEnum):
 
 
 class Seen(IntFlag):
-    """Where a tool call was seen."""
+    """Where a tool call was seen; and whether a thing's name is in dispute."""
 
     CALLED = 1  # a tool_use block of the chain itself
     RELAYED = 2  # a tool_use block inside agent_progress
     ANSWERED = 4  # a tool_result block in a user record
     FAILED = 8  # … flagged as an error
     ANSWER_RELAYED = 16  # a tool_result block inside agent_progress
+    DISPUTED = 32  # of anything: lines of one owner and one moment name it differently
 
 
 KIND, SEEN, RANK, AT, SESSION, NAME, FIRST, COUNTERS = range(8)
 """Places in an entry: kind; flags `Seen`; the owner's rank and time (ms); numbers of the owner's session and of its
 model or tool; the first time of all (ms). From COUNTERS on there are six token counters."""
+
+_DISPUTED: Final = int(Seen.DISPUTED)
 
 Entry = list[int]
 Keyed = tuple[bytes, Entry]
@@ -126,15 +129,28 @@ class Tally:
             self._file = -1
 
     def _join(self, into: Entry, other: Entry) -> None:
-        into[SEEN] |= other[SEEN]
+        disputed = self._claim(into, other)
+        into[SEEN] = (into[SEEN] | other[SEEN]) & ~_DISPUTED | disputed
         if other[FIRST] < into[FIRST]:
             into[FIRST] = other[FIRST]
         for place in range(COUNTERS, COUNTERS + 6):
             if other[place] > into[place]:
                 into[place] = other[place]
+
+    def _claim(self, into: Entry, other: Entry) -> int:
+        """Let the smaller owner be `into`'s; whether the name is then in dispute, as a flag."""
         owner, claimant = into[RANK : NAME + 1], other[RANK : NAME + 1]
-        if owner != claimant and self._order(claimant) < self._order(owner):
+        if owner[:3] == claimant[:3]:
+            disputed = (into[SEEN] | other[SEEN]) & _DISPUTED
+            if owner[3] == claimant[3]:
+                return disputed
+            if self._order(claimant) < self._order(owner):
+                into[NAME] = claimant[3]
+            return _DISPUTED
+        if self._order(claimant) < self._order(owner):
             into[RANK : NAME + 1] = claimant
+            return other[SEEN] & _DISPUTED
+        return into[SEEN] & _DISPUTED
 
     def _order(self, owner: list[int]) -> tuple[object, ...]:
         rank, at, session, name = owner

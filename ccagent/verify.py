@@ -102,12 +102,13 @@ class Verification:
         from ccagent.store.connection import snapshot
 
         standing = audit.standing(reader, self._host_id)
-        for _ in range(ROUNDS if standing.host is not None else 0):
-            assert standing.host is not None
-            before = self.census.count.bytes_read
+        if standing.host is not None:
             self.census.take(audit.files(reader, standing.host.id), progress)
-            if self.census.count.bytes_read - before < LITTLE:
-                break
+            for _ in range(ROUNDS):
+                before = self.census.count.bytes_read
+                self.census.take(audit.files(reader, standing.host.id))
+                if self.census.count.bytes_read - before < LITTLE:
+                    break
         with snapshot(reader):
             self._standing = standing = audit.standing(reader, self._host_id)
             if standing.host is not None:
@@ -125,7 +126,7 @@ class Verification:
         self._comparison = compared
         self._rows = compared.rows()
         self._rows += self._read_rows(reader, standing)
-        booked, sums = totals.read(reader), audit.sums(reader)
+        booked, sums = totals.read(reader, booked=True), audit.sums(reader)
         self._rows += counters.rows(booked, compared.total, sums, sealed=standing.pruned)
         for fault in compared.faults:
             kind, native = audit.source_keys(reader, [fault.key]).get(fault.key, (0, ""))
@@ -193,6 +194,7 @@ class Verification:
         verdicts = [Verdict(str(row["verdict"])) for row in (*self._rows, *self._checks)]
         verdicts += [Verdict.FAULT] * bool(self.census.faults or compared.faults)
         status = next((each for each in _GRAVEST if each in verdicts), Verdict.EQUAL)
+        status = Verdict.EQUAL if status is Verdict.RELABELLED else status
         faults = [row for row in self._rows if row["verdict"] == Verdict.FAULT]
         if self.full:
             faults += group_faults("session", compared.sessions)

@@ -172,9 +172,9 @@ def test_a_database_url_names_a_file_by_its_absolute_path(url: str) -> None:
     assert load({"database": url}, HOME).database == "/data/x.db"
 
 
-@pytest.mark.parametrize("url", ["postgresql://ada:hunter2@db/x", "sqlite://", "sqlite://x.db", "sqlite:///"])
+@pytest.mark.parametrize("url", ["mysql://ada:hunter2@db/x", "sqlite://", "sqlite://x.db", "sqlite:///"])
 def test_a_url_that_names_no_file_is_refused_and_not_repeated(url: str) -> None:
-    with pytest.raises(ConfigError, match="--db: database is a path or sqlite:///path") as caught:
+    with pytest.raises(ConfigError, match="--db: database is a path, sqlite:///path or postgresql://") as caught:
         load({"database": url}, HOME)
 
     assert "hunter2" not in str(caught.value)
@@ -267,3 +267,26 @@ def test_the_origin_of_a_shown_value_names_its_line(tmp_path: Path) -> None:
     assert f'log.level = "debug"  # file {tmp_path}/config.toml:3:1' in lines
     assert 'listen = "off"  # env CCAGENT_LISTEN' in lines
     assert "otlp.timeout_seconds = 10  # default" in lines
+
+
+def test_a_password_in_the_databases_url_is_not_shown() -> None:
+    config = load({"database": "postgresql://ann:secret@db/facts"}, HOME)
+
+    assert config.database == "postgresql://ann:secret@db/facts"
+    assert config_reference.shown(config)["database"] == "postgresql://ann:***@db/facts"
+
+
+def test_a_password_in_the_file_is_refused_and_a_variable_is_filled_in(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text('database = "postgresql://ann:${DB_PASSWORD}@db/facts"\n')
+    literal = tmp_path / "literal.toml"
+    literal.write_text('database = "postgresql://ann:secret@db/facts"\n')
+
+    filled = load({}, {**HOME, "DB_PASSWORD": "s/cr:t"}, file)
+
+    assert filled.database == "postgresql://ann:s%2Fcr%3At@db/facts"
+    with pytest.raises(ConfigError, match=r"literal\.toml.*password.*PGPASSFILE") as refused:
+        load({}, HOME, literal)
+    assert "secret" not in str(refused.value)
+    with pytest.raises(ConfigError, match="DB_PASSWORD"):
+        load({}, HOME, file)

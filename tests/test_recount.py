@@ -11,7 +11,7 @@ from types import ModuleType
 import orjson
 import pytest
 
-from ccagent.recount import Recount, recount
+from ccagent.recount import Reading, Recount, moment, recount
 from ccagent.recount_lines import complete_lines, objects_of, transcript_files
 from tests.transcripts import (
     Session,
@@ -219,6 +219,90 @@ def test_journals_tool_results_and_links_are_no_transcripts(tmp_path: Path) -> N
     (tree.root / "b").symlink_to(tree.root / "a")
 
     assert list(transcript_files(tree.root)) == [wanted]
+
+
+def test_a_failure_that_the_client_wrote_is_no_request_whatever_its_model() -> None:
+    line = orjson.loads(one_reply()) | {"isApiErrorMessage": True}
+
+    assert counted(orjson.dumps(line)).totals()["requests"] == 0
+
+
+def test_a_call_in_a_user_record_is_a_call() -> None:
+    line = orjson.loads(one_reply())
+    line["type"] = "user"
+    line["message"] = {"role": "user", "content": [{"type": "tool_use", "id": "toolu_1", "name": "Read", "input": {}}]}
+
+    assert counted(orjson.dumps(line)).totals()["tool_calls"] == 1
+
+
+def test_a_line_without_a_session_stands_in_that_of_the_line_before() -> None:
+    first = orjson.loads(one_reply()) | {"requestId": None}
+    second = {name: value for name, value in first.items() if name != "sessionId"}
+
+    assert counted(orjson.dumps(first), orjson.dumps(second)).totals()["requests"] == 1
+
+
+def test_counts_beyond_what_json_keeps_exact_are_none() -> None:
+    line = orjson.loads(one_reply())
+    line["message"]["usage"] |= {"output_tokens": 2**53 + 1, "input_tokens": 2**53}
+
+    assert counted(orjson.dumps(line)).totals()["tokens"] == {
+        "input_tokens": 2**53, "output_tokens": 0, "cache_read_input_tokens": 0, "cache_creation_input_tokens": 0,
+        "w5m": 0, "w1h": 0, "requests": 1,
+    }  # fmt: skip
+
+
+def test_a_boundary_without_a_uuid_is_known_by_its_bytes() -> None:
+    line = {"type": "system", "subtype": "compact_boundary", "sessionId": "s"}
+    other = line | {"note": "another"}
+
+    totals = counted(orjson.dumps(line), orjson.dumps(line), orjson.dumps(other)).totals()
+
+    assert totals["compactions"] == 2
+
+
+def test_the_owner_of_copies_gives_the_model() -> None:
+    """The main chain goes before a sub-agent, whatever was read first."""
+    line = orjson.loads(one_reply())
+    aside = orjson.loads(one_reply()) | {"isSidechain": True}
+    aside["message"]["model"] = "claude-other"
+
+    for lines in ((line, aside), (aside, line)):
+        assert set(counted(*map(orjson.dumps, lines)).totals()["by_model"]) == {line["message"]["model"]}  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize(
+    ("text", "ms"),
+    [
+        ("1970-01-01T00:00:01.500Z", 1_500),
+        ("1970-01-01T01:00:00+01:00", 0),
+        ("1970-01-01T00:00:02", 2_000),
+        ("1969-12-31T23:59:59Z", None),
+        ("soon", None),
+        ("", None),
+        (7, None),
+        ("9999-12-31T23:59:59.999-12:00", None),
+    ],
+)
+def test_times_are_read_as_utc_and_broken_ones_are_none(text: object, ms: int | None) -> None:
+    assert moment(text) == ms
+
+
+def test_a_reading_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    """What a line needs of those before it is kept: here their session, which names the request."""
+    first = orjson.loads(one_reply()) | {"requestId": None}
+    second = {name: value for name, value in first.items() if name not in ("sessionId", "timestamp")}
+    data = [orjson.dumps(line) + b"\n" for line in (first, second)]
+    path = tmp_path / "s.jsonl"
+    path.write_bytes(b"".join(data))
+    count, reading = Recount(), Reading.of(path, with_keys=True)
+
+    for limit in (len(data[0]), len(data[0]) + len(data[1])):
+        with path.open("rb") as file:
+            file.seek(reading.offset)
+            count.read(reading, file, limit)
+
+    assert (count.totals()["requests"], count.files, reading.lines, len(reading.keys or ())) == (1, 1, 2, 2)
 
 
 def test_a_file_is_counted_up_to_the_given_byte(tmp_path: Path) -> None:

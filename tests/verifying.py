@@ -32,13 +32,19 @@ class Ground:
         self.clock = FakeClock(NOW_MS)
         self.database = database or str(home / "facts.db")
         self.host = host
+        self.more: tuple[Path, ...] = ()
+        """Roots beside that of the tree."""
+
+    @property
+    def roots(self) -> list[Path]:
+        return [self.tree.root, *self.more]
 
     @property
     def env(self) -> dict[str, str]:
         return {"HOME": str(self.home)}
 
     def config(self) -> Config:
-        flags: dict[str, object] = {"database": self.database, "sources": [str(self.tree.root)]}
+        flags: dict[str, object] = {"database": self.database, "sources": [str(root) for root in self.roots]}
         if self.host is not None:
             flags["host_id"] = self.host
         return load(flags, self.env)
@@ -53,7 +59,7 @@ class Ground:
         """Read all there is; make the rollups; with `quiet` let the timers close what is over."""
         store = self.open()
         try:
-            follower = Follower([self.tree.root], file_states(store))
+            follower = Follower(self.roots, file_states(store))
             follower.scan()
             intake = Intake(follower, store)
             while intake.step():

@@ -23,7 +23,9 @@ VERBS: Final[dict[str, str]] = {
     "run": "Follow the transcripts; with --once take in all there is and end.",
     "status": "Show on one screen whether it runs and what it has.",
     "usage": "Show requests, tokens and cost by day, model, project and more.",
+    "backfill": "Take in what is missing; derive facts or costs anew.",
     "verify": "Recount the transcripts independently and compare.",
+    "db": "Check, copy, compact and mend the database.",
     "demo": "Show an invented week and a live session, apart from your data.",
     "config": "Show, check and explain the configuration.",
 }

@@ -154,11 +154,23 @@ class Progress:
         if self._shown:
             click.echo("\r\x1b[K", err=True, nl=False)
 
-    def __call__(self, done: int, whole: int) -> None:
-        """Show so many bytes done of so many."""
+    def __call__(self, done: int, whole: int, what: str = "") -> None:
+        """Show so many bytes done of so many, which are those of `what`."""
+        text = progress_text(done, whole, time.monotonic() - self._began)
+        self._show(f"{what}: {text}" if what else text)
+
+    def count(self, done: int, whole: int, what: str) -> None:
+        """Show so many of `what` done of so many."""
+        self._show(f"{done:,} of {whole:,} {what}")
+
+    def tell(self, text: str) -> None:
+        """Say a sentence that stays; elsewhere than on a terminal nothing."""
+        self._show(f"{text}\n")
+
+    def _show(self, text: str) -> None:
         if sys.stderr.isatty():
             self._shown = True
-            click.echo(f"\r\x1b[K{progress_text(done, whole, time.monotonic() - self._began)}", err=True, nl=False)
+            click.echo(f"\r\x1b[K{text}", err=True, nl=False)
 
 
 def progress_text(done: int, whole: int, seconds: float) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from copy import copy
 from dataclasses import dataclass
 from typing import Final
 
@@ -73,6 +75,32 @@ class Batch:
         known = self.links.get(agent)
         if known is None or key < known:
             self.links[agent] = key
+
+    def without(self, refused: Collection[tuple[int, str]]) -> Batch:
+        """This batch less these facts (kind, native id), which the database refuses to hold.
+
+        Their lines are bad lines, with the fact's key for a hash; a record of which nothing is left was quarantined.
+        """
+        kept = copy(self)
+        kept.facts = {
+            kind: {native: fact for native, fact in facts.items() if (kind, native) not in refused}
+            for kind, facts in self.facts.items()
+        }
+        kept.copies = {each for each in self.copies if each[:2] not in refused}
+        kept.records, kept.births, kept.bad = dict(self.records), [], list(self.bad)
+        for record, born in self.births:
+            left = tuple(fact for fact in born if (fact.type, fact.native) not in refused)
+            if left:
+                kept.births.append((record, left))
+            else:
+                kept.count(record, "quarantined")
+        for kind, native in refused:
+            fact = self.facts[kind][native]
+            kept.bad.append(
+                BadLine(file=fact.file, offset=fact.offset, length=fact.length, hash=fact_key(kind, native),
+                        reason="refused", recovered=0)
+            )  # fmt: skip
+        return kept
 
     def size(self) -> int:
         """Number of partial facts."""

@@ -103,6 +103,12 @@ class Budget:
         self._known.clear()
         self.settle()
 
+    def renew(self, admitted: Mapping[Place, Iterable[str]]) -> None:
+        """Start from what the store holds by now."""
+        self._admitted = {place: set(values) for place, values in admitted.items()}
+        self._known.clear()
+        self.settle()
+
     def use(self) -> dict[Place, tuple[int, int]]:
         """Admitted values and budget of each place that has any: `tool 23 of 50`."""
         return {place: (len(values), self._limits[place[1]]) for place, values in self._admitted.items() if values}

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ccagent.clock import Clock
-from ccagent.errors import StoreError
+from ccagent.errors import DamagedError, StoreError
 from ccagent.logs import get_logger
 from ccagent.metrics import names as metric
 from ccagent.metrics.booked import Booking
@@ -169,15 +169,16 @@ class Exporting:
         return Outbox(
             DESTINATION, sender, host=self._store.host, resource=self._resource,
             version=self._version, reader=self._reader, write=self._store.write, tier=self._tiers.tier,
-            observe=self.observed,
+            observe=self.observed, epoch=lambda: self._store.epoch,
         )  # fmt: skip
 
     def start(self, guard: Callable[[str, Callable[[], None]], threading.Thread]) -> None:
         """One thread a part; `guard` makes a thread whose death ends the process."""
+        named_ms = self._clock.now_ms()
         for signal, part in self._parts.items():
-            if signal == "traces":
-                part.name(self._clock.now_ms())  # type: ignore[attr-defined]  # from now on is no history
-            self._threads.append(guard(f"export-{signal}", lambda part=part, signal=signal: self._run(signal, part)))  # type: ignore[misc]
+            self._threads.append(
+                guard(f"export-{signal}", lambda part=part, signal=signal: self._run(signal, part, named_ms))  # type: ignore[misc]
+            )
         self._threads.append(guard("export-book", self._book))
 
     def wake(self) -> None:
@@ -212,13 +213,27 @@ class Exporting:
             sender.close()
         return problems
 
-    def _run(self, signal: str, part: Ticking) -> None:
+    def _run(self, signal: str, part: Ticking, named_ms: int) -> None:
         try:
+            if signal == "traces":
+                self._name(part, named_ms)
             self._send(signal, part)
         except Exception:
             # Its connection was closed under it, to end it: that is no death.
             if not self._stop.is_set():
                 raise
+
+    def _name(self, part: Ticking, named_ms: int) -> None:
+        """Write down that the destination was named then: what ended long before is history to it."""
+        while not self._stop.is_set():
+            try:
+                part.name(named_ms)  # type: ignore[attr-defined]
+                return
+            except DamagedError:
+                raise
+            except StoreError as error:
+                self._log.error("export.store", signal="traces", error=str(error))
+                self._stop.wait(STORE_SECONDS)
 
     def _send(self, signal: str, part: Ticking) -> None:
         wake = self._wakes[signal]
@@ -233,6 +248,8 @@ class Exporting:
                 self.observed.note(DESTINATION, signal, **values)
                 if self._tiers.notices:
                     self._live.problem("projects", "; ".join(self._tiers.notices))
+            except DamagedError:
+                raise
             except StoreError as error:
                 self._log.error("export.store", signal=signal, error=str(error))
                 self._stop.wait(STORE_SECONDS)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from ccagent.clock import Clock
-from ccagent.errors import StoreError
+from ccagent.errors import DamagedError, OutdatedError, StoreError
 from ccagent.follow.follower import Follower
 from ccagent.follow.watch import Watcher
 from ccagent.intake import STEP_BYTES, Intake, file_states
 from ccagent.logs import get_logger
 from ccagent.metrics import names as metric
 from ccagent.service.live import Live
+from ccagent.store.rescue import Rescue
 from ccagent.store.writer import Writer
 
 POLL_SECONDS: Final = 1.0
@@ -46,19 +47,20 @@ class Following:
         max_line: int,
         scan_seconds: float,
         on_change: Callable[[], None] = lambda: None,
+        rescue: Rescue | None = None,
     ) -> None:
-        self.follower = Follower(
-            roots, file_states(store), max_line=max_line, clock=clock.monotonic,
-            wall_ns=lambda: clock.now_ms() * 1_000_000,
-        )  # fmt: skip
-        self.intake = Intake(self.follower, store)
+        """`rescue`: what is still to be saved after a damage, once everything that is left has been read."""
         self.wake = threading.Event()
         self._store = store
         self._roots = roots
         self._live = live
         self._clock = clock
+        self._max_line = max_line
+        self._counted: dict[tuple[str, tuple[str, ...], bool], int] = {}
+        self._begin()
         self._scan_seconds = scan_seconds
         self._on_change = on_change
+        self._rescue = rescue
         self._watcher: Watcher | None = None
         self._rescan = threading.Event()
         self._next_scan = 0.0
@@ -72,11 +74,22 @@ class Following:
         self._rate: tuple[float, int] | None = None
         self._log = get_logger()
 
+    def _begin(self) -> None:
+        """A follower that stands where the store says."""
+        clock = self._clock
+        self.follower = Follower(
+            self._roots, file_states(self._store), max_line=self._max_line, clock=clock.monotonic,
+            wall_ns=lambda: clock.now_ms() * 1_000_000,
+        )  # fmt: skip
+        self.intake = Intake(self.follower, self._store)
+
     # ---- the thread ------------------------------------------------------------------------------------------------
 
     def run(self, stop: threading.Event) -> None:
         """Follow until `stop` is set (and `wake` with it)."""
-        self._watcher = Watcher(self._roots, self.follower.hint, on_overflow=self._overflowed, wake=self.wake)
+        self._watcher = Watcher(
+            self._roots, lambda path: self.follower.hint(path), on_overflow=self._overflowed, wake=self.wake
+        )
         # Watch first, then scan: the other order has a hole.
         self._watcher.start()
         self.follower.watching = self._watcher.health().mode == "events"
@@ -103,12 +116,13 @@ class Following:
         if self._retry > now:
             return False
         try:
+            self._book_counted()
             taken = self.intake.step(STEP_BYTES)
             self._settled(taken, now)
         except StoreError as error:
             self._refused(error, now)
             return False
-        return taken > 0
+        return taken > 0 or (self._rescue is not None and self.follower.caught_up)
 
     def once(self, progress: Callable[[int, int], None] | None = None) -> None:
         """Take in everything there is, then close what is over. StoreError when the store refuses."""
@@ -118,6 +132,8 @@ class Following:
             if progress is not None:
                 progress(self._live.total_bytes - self._live.unread_bytes, self._live.total_bytes)
         self._caught_up()
+        while self._rescue is not None and self.follower.caught_up:
+            self._caught_up()
         known = self._known()
         while self._store.close_due(known, known):
             pass
@@ -154,6 +170,9 @@ class Following:
 
     def _caught_up(self) -> None:
         if not self._live.caught_up and self.follower.caught_up:
+            if self._rescue is not None and self._rescue.step():
+                return
+            self._rescue = None
             known = self._known()
             # What timers close of history belongs to the catch-up: later it would look like this minute's work.
             while self._store.close_due(known, known):
@@ -170,6 +189,15 @@ class Following:
         if closed:
             self._on_change()
 
+    def count(self, amounts: Mapping[tuple[str, tuple[str, ...], bool], int]) -> None:
+        """Have these booked before the next step, and again until the store takes them. Called before `run`."""
+        self._counted.update(amounts)
+
+    def _book_counted(self) -> None:
+        if self._counted:
+            self._store.book(self._counted)
+            self._counted.clear()
+
     def _known(self) -> set[int]:
         return self.follower.quiet_ids(self._clock.monotonic() + 1.0, 0.0)
 
@@ -185,12 +213,31 @@ class Following:
         self._seen_lost, self._seen_missed = max(lost, self._seen_lost), missed
 
     def _refused(self, error: StoreError, now: float) -> None:
-        """Nothing was written; the same lines are read again after a while."""
+        """Nothing was written; the same lines are read again after a while. Damage is not waited for."""
+        if isinstance(error, DamagedError):
+            raise error
+        if isinstance(error, OutdatedError):
+            error = self._read_anew(error) or error
         first, longest = RETRY_SECONDS
         self._wait = min(longest, max(first, 2 * self._wait))
         self._retry = now + self._wait
         self._live.problem("store", str(error))
         self._log.error("store.refused", error=str(error), retry_seconds=round(self._wait, 1))
+
+    def _read_anew(self, error: OutdatedError) -> StoreError | None:
+        """Positions and carried state are no longer what the store holds: take them from there. None when it is done."""
+        self._log.error("store.outdated", error=str(error))
+        before = self.follower
+        try:
+            self._store.resume()
+            self._begin()
+        except StoreError as again:
+            return again
+        before.close()
+        self.follower.watching = before.watching
+        self._seen_lost = self._seen_missed = 0
+        self._next_scan = 0.0
+        return None
 
     def _overflowed(self) -> None:
         self._rescan.set()

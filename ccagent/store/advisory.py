@@ -208,9 +208,7 @@ def _abandoned(found: Holder, key: int, host_id: str, alive: Callable[[int], boo
         return False
     if name.pid != os.getpid():
         return not alive(name.pid)
-    return not any(
-        AdvisoryLock(conn, key).held and conn.backend_pid == found.backend_pid for conn in list(_holding)
-    )
+    return not any(AdvisoryLock(conn, key).held and conn.backend_pid == found.backend_pid for conn in list(_holding))
 
 
 @cache

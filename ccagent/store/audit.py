@@ -40,7 +40,8 @@ _FACTS: Final = f"""
 _CONTRIBUTORS: Final = "SELECT key, file FROM contributor WHERE key >= ? AND key <= ?"
 _PRUNED: Final = f"SELECT key FROM pruned WHERE key > ? ORDER BY key LIMIT {PAGE}"
 _QUARANTINED: Final = """
-    SELECT q.file, COUNT(*) FILTER (WHERE q.reason <> 'derive'), COUNT(*) FILTER (WHERE q.reason = 'derive')
+    SELECT q.file, COUNT(*) FILTER (WHERE q.reason NOT IN ('derive', 'refused')),
+        COUNT(*) FILTER (WHERE q.reason IN ('derive', 'refused'))
     FROM quarantine q JOIN file x ON x.id = q.file WHERE x.host = ? GROUP BY 1"""
 
 _SUMS: Final = """
@@ -169,7 +170,7 @@ def pruned_keys(reader: Connection) -> Iterator[bytes]:
 
 
 def quarantined(reader: Connection, host: int) -> dict[int, tuple[int, int]]:
-    """By file of that host: its bad lines, and its sound lines on which a rule failed."""
+    """By file of that host: its bad lines, and its sound lines on which a rule failed, or whose facts the database refused."""
     return {file: (bad, failed) for file, bad, failed in reader.execute(_QUARANTINED, (host,))}
 
 

@@ -69,7 +69,8 @@ def snapshot(conn: Connection) -> Iterator[None]:
     try:
         yield
     finally:
-        conn.execute("ROLLBACK")
+        if conn.in_transaction:
+            conn.execute("COMMIT")  # nothing to write; after a ROLLBACK psycopg forgets its prepared statements
 
 
 def scalar(conn: Connection, sql: str, values: Values = ()) -> Any:

@@ -1,7 +1,7 @@
 """A damaged SQLite database: found at the start, set aside whole, and a new one put in its place.
 
-When a look is taken: after a stop that was no clean one (the write-ahead log is still there: a clean close removes it),
-once a week, and thoroughly where somebody left a note that the database is suspect. Nothing is ever deleted: database,
+When a look is taken: after a stop that was no clean one (the write-ahead log still holds something: a clean close folds
+it in and removes it), once a week, and thoroughly where somebody left a note that the database is suspect. Nothing is ever deleted: database,
 log and index of the log are renamed together to `<database>.corrupt-<time>`. The new database is finished under another
 name before that, with all that makes it the same host, so that a kill in between leaves one of the two, never none.
 
@@ -17,6 +17,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,10 +26,12 @@ import orjson
 
 from ccagent.clock import Clock
 from ccagent.errors import StoreError
-from ccagent.store.backup import backups_of
+from ccagent.store.backup import backups_of, sync
 from ccagent.store.connection import Connection, SqliteConnection, scalar
 from ccagent.store.location import Database
+from ccagent.store.migrations.backups import migration_backups
 from ccagent.store.recovery import is_ours, recover
+from ccagent.store.size import file_size
 from ccagent.store.writer import Writer, set_meta
 
 WEEK_MS: Final = 7 * 24 * 3_600 * 1_000
@@ -49,6 +52,12 @@ ASIDE: Final = "set_aside"
 """Name in `meta` of the list of what was set aside."""
 
 CHECKED: Final = "checked_at"
+
+KEPT: Final = ("zone", "created_at", "generation", "payloads_before", ASIDE)
+"""What `meta` hands on to a new database."""
+
+PAGE: Final = 10_000
+"""Keys of one transaction into the new database, which nobody else uses yet."""
 
 BESIDE: Final = ("", "-wal", "-shm")
 
@@ -125,7 +134,7 @@ def heal(database: Database, clock: Clock) -> Aside | None:
 def look_at(path: Path, now_ms: int, patience: float = LOOK_SECONDS) -> Look:
     """Look at the database as thoroughly as is due."""
     thorough = Path(f"{path}{SUSPECT}").exists()
-    unclean = thorough or Path(f"{path}-wal").exists()
+    unclean = thorough or file_size(f"{path}-wal") > 0  # an empty one is left behind by whoever may only read
     finished = True
     try:
         with closing(SqliteConnection(str(path))) as conn:
@@ -153,7 +162,9 @@ def look_at(path: Path, now_ms: int, patience: float = LOOK_SECONDS) -> Look:
     except (apsw.FullError, apsw.ReadOnlyError, apsw.BusyError):
         return Look()  # what cannot be noted down is looked at again
     except apsw.Error as error:
-        raise StoreError(f"{path} cannot be read ({error}); check the disk and the file's mode, or name another --db") from error
+        raise StoreError(
+            f"{path} cannot be read ({error}); check the disk and the file's mode, or name another --db"
+        ) from error
 
 
 def _damage(conn: Connection, thorough: bool) -> str | None:
@@ -192,7 +203,9 @@ def _set_aside(path: Path, reason: str, clock: Clock) -> Aside:
         _rename(path, aside)
         _finish(path)
     except OSError as error:
-        raise StoreError(f"{path} is damaged ({reason}) and cannot be renamed ({error}); move it away by hand") from error
+        raise StoreError(
+            f"{path} is damaged ({reason}) and cannot be renamed ({error}); move it away by hand"
+        ) from error
     return aside
 
 
@@ -211,16 +224,12 @@ def _finish(path: Path) -> None:
         for part in BESIDE:
             Path(f"{new}{part}").unlink(missing_ok=True)
         return
-    with closing(SqliteConnection(str(new), flags=apsw.SQLITE_OPEN_READONLY)) as conn:
+    with closing(SqliteConnection(str(new))) as conn:
         newest = set_aside(conn)[-1]
     _rename(path, newest)  # a log that stayed behind would be taken for the new database's
     new.rename(path)
     Path(f"{path}{SUSPECT}").unlink(missing_ok=True)
-    descriptor = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(path.parent)
 
 
 def _make(new: Path, path: Path, aside: Aside, clock: Clock) -> None:
@@ -228,18 +237,21 @@ def _make(new: Path, path: Path, aside: Aside, clock: Clock) -> None:
     from ccagent.store.sqlite import SqliteStore
 
     store = SqliteStore(new, clock=clock)
+    recovered = Path(f"{new}.recovered")
     try:
-        for source in _identities(path):
-            if store.write(lambda conn, source=source: _take_over(conn, source)):  # type: ignore[misc]
-                break
-        store.write(lambda conn: _keep(conn, [*set_aside(conn), aside]))
+        # Page by page and not by questions: those end at the first damage that they meet.
+        recover(path, recovered, ("meta", "host", "pruned"))
+        with closing(SqliteConnection(str(recovered))) as conn:
+            identities = [_asked(path), _identity(conn), *map(_asked, all_backups(path))]
+            known = next((identity for identity in identities if identity is not None), None)
+            if known is not None:
+                store.write(lambda target: _take_over(target, known))
+            _take_pruned(conn, store)
+        store.write(lambda target: _keep(target, [*set_aside(target), aside]))
     finally:
+        recovered.unlink(missing_ok=True)
         store.close()
-    descriptor = os.open(new, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(new)
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,51 +261,48 @@ class _Identity:
     meta: dict[str, str]
 
 
-KEPT: Final = ("zone", "created_at", "generation", "sealed_before", ASIDE)
-"""What `meta` hands on."""
+def all_backups(path: Path) -> list[Path]:
+    """Copies of the database at `path`, the newest first: its backups, then those that migrations have made."""
+    return [*backups_of(path), *migration_backups(path)]
 
 
-def _identities(path: Path) -> list[_Identity]:
-    """Who wrote the database at `path`: as itself tells, as its pages tell, as the newest backups tell."""
-    found = []
+def _asked(path: Path) -> _Identity | None:
     try:
-        with closing(SqliteConnection(str(path))) as conn:
-            found.append(_identity(conn))
-    except (apsw.Error, StoreError):
-        pass
-    if not found or found[0] is None:
-        recovered = Path(f"{path}{NEW}.recovered")
-        try:
-            recover(path, recovered, ("meta", "host"))
-            with closing(SqliteConnection(str(recovered))) as conn:
-                found.append(_identity(conn))
-        except (apsw.Error, StoreError):
-            pass
-        finally:
-            recovered.unlink(missing_ok=True)
-    for backup in backups_of(path):
-        try:
-            with closing(SqliteConnection(str(backup), flags=apsw.SQLITE_OPEN_READONLY)) as conn:
-                found.append(_identity(conn))
-        except (apsw.Error, StoreError):
-            continue
-    return [identity for identity in found if identity is not None]
+        with closing(SqliteConnection(str(path))) as conn:  # who may only read leaves a log behind
+            return _identity(conn)
+    except apsw.Error:
+        return None
 
 
 def _identity(conn: Connection) -> _Identity | None:
-    row = conn.execute("SELECT host_id, instance_id FROM host ORDER BY id LIMIT 1").fetchone()
+    """Who wrote a database, None where it does not tell. Version 1 of the schema kept it in `meta`."""
     meta = {str(name): str(value) for name, value in conn.execute("SELECT name, value FROM meta")}
-    if row is None:
+    row = None
+    if scalar(conn, "SELECT 1 FROM sqlite_schema WHERE name = 'host'"):
+        row = conn.execute("SELECT host_id, instance_id FROM host ORDER BY id LIMIT 1").fetchone()
+    host_id, instance_id = row if row is not None else (meta.get("host_id"), meta.get("instance_id"))
+    if not host_id or not instance_id:
         return None
-    return _Identity(str(row[0]), str(row[1]), {name: meta[name] for name in KEPT if name in meta})
+    return _Identity(str(host_id), str(instance_id), {name: meta[name] for name in KEPT if name in meta})
 
 
-def _take_over(conn: Connection, identity: _Identity) -> bool:
+def _take_over(conn: Connection, identity: _Identity) -> None:
     conn.execute("UPDATE host SET host_id = ?, instance_id = ?", (identity.host_id, identity.instance_id))
     for name, value in identity.meta.items():
         # Its totals begin at zero: for whoever follows them that is another generation.
         set_meta(conn, name, str(int(value) + 1) if name == "generation" and value.isdecimal() else value)
-    return True
+
+
+def _take_pruned(source: Connection, store: Writer) -> None:
+    """Keys that retention has removed, before any transcript is read: their facts must not come back."""
+    last = b""
+    while page := source.execute("SELECT key FROM pruned WHERE key > ? ORDER BY key LIMIT ?", (last, PAGE)).fetchall():
+        last = page[-1][0]
+        store.write(partial(_add_pruned, keys=page))
+
+
+def _add_pruned(conn: Connection, keys: list[tuple[Any, ...]]) -> None:
+    conn.executemany("INSERT INTO pruned (key) VALUES (?) ON CONFLICT DO NOTHING", keys)
 
 
 # ---- what was set aside --------------------------------------------------------------------------------------------
@@ -301,7 +310,11 @@ def _take_over(conn: Connection, identity: _Identity) -> bool:
 
 def set_aside(conn: Connection) -> list[Aside]:
     """The damaged databases that the one of `conn` has replaced, the oldest first."""
-    value = scalar(conn, "SELECT value FROM meta WHERE name = ?", (ASIDE,))
+    return parse_asides(scalar(conn, "SELECT value FROM meta WHERE name = ?", (ASIDE,)))
+
+
+def parse_asides(value: str | None) -> list[Aside]:
+    """The same from what stands in `meta`."""
     try:
         found = orjson.loads(value) if value is not None else []
         return [Aside(**entry) for entry in found]

@@ -5,7 +5,7 @@ Runs inside the store's write transaction. Work is bounded by the batch: each fa
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Final
 
@@ -31,7 +31,7 @@ _RECORD_TYPES: Final = {"line": "broken"}
 _KNOWN: Final = frozenset(
     ("assistant", "user", "system", "progress", "attachment", "queue-operation", "summary", "other")
 )
-_REASONS: Final = {"garbage": "not_json", "truncated": "truncated", "spliced": "spliced", "oversize": "oversize"}
+_REASONS: Final = frozenset(("garbage", "truncated", "spliced", "oversize", "refused"))
 
 
 class Ingest(Work):
@@ -75,8 +75,9 @@ class Ingest(Work):
                 changed = self._update(key, row, fact, closing, price)
                 if changed is not None:
                     updates.append(changed)
-        self.conn.executemany(rows.INSERT, inserts)
-        self.conn.executemany(rows.UPDATE, updates)
+        with self._following(inserts, updates):
+            self.conn.executemany(rows.INSERT, inserts)
+            self.conn.executemany(rows.UPDATE, updates)
         for kind, native, number in batch.copies:
             key, file = fact_key(kind, native), self.file_ids[number]
             row = stored.get(key)
@@ -88,6 +89,26 @@ class Ingest(Work):
         self._close_earlier(batch)
         self._links(batch, gone)
         close_turns(self, [native for native in turn_closes if native not in self._whole])
+
+    def refused(self, batch: Batch, judge: Callable[[BaseException], bool]) -> list[tuple[int, str]]:
+        """Facts (kind, native id) of the batch that the database does not take, each tried by itself; `judge` tells such
+        an error from others. To be followed by a rollback."""
+        found = []
+        for kind, native in [(kind, native) for kind, facts in batch.facts.items() for native in facts]:
+            alone = Batch()
+            alone.facts[kind][native] = batch.facts[kind][native]
+            self.conn.execute("SAVEPOINT fact")
+            try:
+                self.facts(alone)
+            except Exception as error:
+                if not judge(error):
+                    raise
+                found.append((kind, native))
+                self.conn.execute("ROLLBACK TO SAVEPOINT fact")
+                self.names.forget()
+                self.contexts.forget()
+            self.conn.execute("RELEASE SAVEPOINT fact")
+        return found
 
     def _stored(self, keys: list[bytes]) -> dict[bytes, rows.Row]:
         """The rows of these keys, locked in the order of the keys where other hosts write too."""
@@ -329,7 +350,7 @@ class Ingest(Work):
                 (file, offset, length, digest, reason, recovered, self.now_ms),
             ).fetchone()
             if added is not None:
-                self.booking.count(metric.QUARANTINE_LINES, (_REASONS.get(reason, "other"),))
+                self.booking.count(metric.QUARANTINE_LINES, (reason if reason in _REASONS else "other",))
 
 
 def _request(fact: Partial) -> bytes | None:

@@ -63,6 +63,8 @@ class Names:
         self._ids: dict[str, int] = {}
         self._texts: dict[int, str] = {}
         self._next = 0
+        self.watched: set[int] | None = None
+        """While somebody looks for texts that nobody uses: the numbers asked for since they were forgotten last."""
 
     def forget(self) -> None:
         """Drop what is remembered."""
@@ -150,6 +152,8 @@ class Names:
         if len(self._ids) >= REMEMBERED:
             self._ids.clear()
             self._texts.clear()
+        if self.watched is not None:
+            self.watched.add(number)
         self._ids[text] = number
         self._texts[number] = text
 
@@ -163,6 +167,8 @@ class Contexts:
         self._ids: dict[Context, int] = {}
         self._values: dict[int, Context] = {}
         self._next = 0
+        self.watched: set[int] | None = None
+        """As in `Names`."""
 
     def forget(self) -> None:
         """Drop what is remembered."""
@@ -243,5 +249,7 @@ class Contexts:
         if len(self._ids) >= REMEMBERED:
             self._ids.clear()
             self._values.clear()
+        if self.watched is not None:
+            self.watched.add(number)
         self._ids[context] = number
         self._values[number] = context

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import Literal
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from typing import Final, Literal
 
 from ccagent.errors import ConfigError
 
-POSTGRES_SCHEMES = ("postgresql", "postgres")
+_PASSWORD: Final = re.compile(r"([?&][a-z_]*password=)[^&]*", re.IGNORECASE)
+
+POSTGRES_SCHEMES: Final = ("postgresql", "postgres")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,30 +38,18 @@ def parse_database(text: str, state_dir: Path | None = None) -> Database:
         return Database(kind="sqlite", target=text, display=text, sidecar=text)
     scheme = text.partition("://")[0]
     if scheme == "sqlite":
-        path = text.removeprefix("sqlite:///") if not text.startswith("sqlite:////") else text[9:]
+        path = text.removeprefix("sqlite:///") if not text.startswith("sqlite:////") else text[10:]
         return Database(kind="sqlite", target=path, display=path, sidecar=path)
     if scheme not in POSTGRES_SCHEMES:
         raise ConfigError(f"a {scheme} database cannot be used; name a file, sqlite:///PATH or postgresql://… with --db")
-    try:
-        display = masked(text)
-    except ValueError as error:
-        raise ConfigError(f"the database's URL cannot be read: {error}; write postgresql://USER@HOST:PORT/NAME") from error
+    display = masked(text)
     digest = blake2b(display.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
     return Database(kind="postgres", target=text, display=display, sidecar=str((state_dir or Path()) / f"postgres-{digest}"))
 
 
 def masked(url: str) -> str:
-    """The URL with asterisks for its passwords. ValueError for what is no URL."""
-    parts = urlsplit(url)
-    _ = parts.port  # a port that is no number is told now
-    place = parts.netloc
-    account, at, hosts = place.rpartition("@")
-    if ":" in account:
-        place = f"{account.partition(':')[0]}:***{at}{hosts}"
-    query = [(name, "***" if "password" in name.lower() else value) for name, value in parse_qsl(parts.query, True)]
-    return urlunsplit((parts.scheme, place, parts.path, urlencode(query, safe="*/"), ""))
-
-
-def has_password(url: str) -> bool:
-    """Whether a password stands in the URL itself."""
-    return "://" in url and masked(url) != urlunsplit(urlsplit(url)._replace(fragment="")) and "***" in masked(url)
+    """The URL with asterisks for its passwords, which may hold any sign, also those that a URL does not allow there."""
+    scheme, _, rest = url.partition("://")
+    account, at, server = rest.rpartition("@")
+    user, colon, _ = account.partition(":")
+    return _PASSWORD.sub(r"\1***", f"{scheme}://{user}{colon and ':***'}{at}{server}")

@@ -15,15 +15,21 @@ class FairLock:
         self._held = False
         self._waiting: deque[threading.Event] = deque()
 
-    def acquire(self) -> None:
-        """Wait for one's turn."""
+    def acquire(self, seconds: float | None = None) -> bool:
+        """Wait for one's turn, for so long at most: whether it came."""
         with self._guard:
             if not self._held and not self._waiting:
                 self._held = True
-                return
+                return True
             turn = threading.Event()
             self._waiting.append(turn)
-        turn.wait()
+        if turn.wait(seconds):
+            return True
+        with self._guard:
+            if turn.is_set():  # it came at the last moment
+                return True
+            self._waiting.remove(turn)
+        return False
 
     def release(self) -> None:
         """Hand the lock to whoever waits longest. RuntimeError when it is not held."""

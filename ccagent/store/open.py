@@ -9,13 +9,19 @@ from typing import Final
 
 import apsw
 
-from ccagent.errors import NoDataError, StoreError
+from ccagent.errors import DamagedError, NoDataError, StoreError
 from ccagent.store.connection import Connection, SqliteConnection, scalar
 from ccagent.store.location import Database, parse_database
 from ccagent.store.migrations import require_current
+from ccagent.store.patience import Patience
 
 BUSY_MS: Final = 2_000
 """How long a reader waits for a checkpoint that needs the whole database."""
+
+DAEMON_SECONDS: Final = 5.0
+COMMAND_SECONDS: Final = 30.0
+"""How long one question of a daemon's readers, and of a verb, may hold a moment of a SQLite database: the write-ahead log
+grows meanwhile. On a million facts the longest takes a tenth of a second."""
 
 
 def connect_reader(database: Database | Path | str) -> Connection:
@@ -37,6 +43,9 @@ def connect_reader(database: Database | Path | str) -> Connection:
         if scalar(conn, "PRAGMA user_version") == 0:
             raise NoDataError(f"{path} holds no facts yet; start `ccagent run`")
         require_current(conn, path)
+    except (apsw.CorruptError, apsw.NotADBError) as error:
+        conn.close()
+        raise DamagedError(f"cannot read {path}: {error}; is it a ccagent database? `ccagent db check` tells") from error
     except apsw.Error as error:
         conn.close()
         raise StoreError(f"cannot read {path}: {error}; is it a ccagent database?") from error
@@ -46,11 +55,39 @@ def connect_reader(database: Database | Path | str) -> Connection:
     return conn
 
 
+def connect_plain(database: Database) -> SqliteConnection:
+    """A connection that cannot write to a SQLite database of whatever schema. StoreError where it cannot be read."""
+    try:
+        conn = SqliteConnection(database.target, flags=apsw.SQLITE_OPEN_READONLY)
+        conn.set_busy_timeout(BUSY_MS)
+        scalar(conn, "PRAGMA schema_version")
+    except (apsw.CorruptError, apsw.NotADBError) as error:
+        raise DamagedError(f"cannot read {database.display}: {error}; `ccagent db check` tells more") from error
+    except apsw.Error as error:
+        raise StoreError(f"cannot read {database.display}: {error}; check its owner and mode") from error
+    return conn
+
+
 @contextmanager
-def open_reader(database: Database | Path | str) -> Iterator[Connection]:
-    """As `connect_reader`, closed at the end."""
+def open_reader(database: Database | Path | str, seconds: float | None = COMMAND_SECONDS) -> Iterator[Connection]:
+    """As `connect_reader`, closed at the end. A question, or a transaction, that takes longer than `seconds` ends with
+    StoreError (None: as long as it takes); what shows that the database is damaged with DamagedError."""
     conn = connect_reader(database)
+    if seconds is not None and isinstance(conn, SqliteConnection):
+        Patience(conn, seconds)
     try:
         yield conn
+    except apsw.InterruptError as error:
+        raise StoreError(
+            f"reading {display(database)} took too long (more than {seconds:g} s) and was given up, so that the database"
+            " is not held up; try again when the machine is less busy, or ask for a shorter time"
+        ) from error
+    except (apsw.CorruptError, apsw.NotADBError) as error:
+        raise DamagedError(f"{display(database)} is damaged ({error}); run `ccagent db check`") from error
     finally:
         conn.close()
+
+
+def display(database: Database | Path | str) -> str:
+    """What a user knows the database by."""
+    return database.display if isinstance(database, Database) else parse_database(str(database)).display

@@ -11,7 +11,7 @@ from ccagent.facts.pricing import PriceTable
 from ccagent.metrics.ledger import Exportable
 from ccagent.store.connection import Connection
 from ccagent.store.location import Database
-from ccagent.store.open import open_reader
+from ccagent.store.open import DAEMON_SECONDS, open_reader
 from ccagent.store.writer import Writer, nothing_leaves
 
 
@@ -33,7 +33,7 @@ class SqliteReaders:
 
     def reader(self) -> AbstractContextManager[Connection]:
         """A new connection."""
-        return open_reader(self._database)
+        return open_reader(self._database, DAEMON_SECONDS)
 
     def close(self) -> None:
         """Nothing is held."""

@@ -6,6 +6,7 @@ Imported where a Postgres database is named, and only there: the driver takes it
 from __future__ import annotations
 
 import itertools
+import struct
 import time
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
@@ -29,13 +30,13 @@ SCHEMA: Final = "ccagent"
 OLDEST_SERVER: Final = 14
 """Major version: older ones do not tell in a session's greeting that they are a standby, and are out of support."""
 
-STATEMENT_SECONDS: Final = 30
+STATEMENT_SECONDS: Final = 20
 """A statement that takes longer is stopped by the server; the store's own take milliseconds."""
 
 LOCK_SECONDS: Final = 10
 """How long a statement waits for another session's lock."""
 
-SILENCE_SECONDS: Final = 45.0
+SILENCE_SECONDS: Final = 25.0
 """A session that gives no sign for so long is dead: the server would have stopped the statement before. TCP's own
 keepalives do not notice a peer whose network stack still answers: a hung server, a proxy that has lost its way."""
 
@@ -73,6 +74,9 @@ _SERVER_SIDE: Final = {
 _SET: Final = b"SELECT set_config(k.name, k.value, false) FROM unnest($1::text[], $2::text[]) AS k(name, value)"
 _CONTROL: Final = ("BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE", "START", "END", "ABORT", "SET")
 _OPEN: Final = (TransactionStatus.ACTIVE, TransactionStatus.INTRANS, TransactionStatus.INERROR)
+
+_UNFIT: Final = (OverflowError, UnicodeError, struct.error)
+"""What psycopg lets through of a value that it cannot even send: beyond 64 bits, half a surrogate pair."""
 
 T = TypeVar("T")
 
@@ -155,13 +159,19 @@ class PgConnection:
         """Run one statement (without values also several); its rows are in memory when this returns."""
         query, prepare = _query(statements)
         cursor = PgCursor(self._session)
-        cursor.execute(query, bindings or None, prepare=prepare)
+        try:
+            cursor.execute(query, bindings or None, prepare=prepare)
+        except _UNFIT as error:
+            raise _unfit(error) from error
         return cursor
 
     def executemany(self, statements: str, sequenceofbindings: Iterable[Values], /) -> PgCursor:
         """Run one statement for each of the rows, sent in one go. `rowcount` of the cursor is their sum."""
         cursor = PgCursor(self._session)
-        cursor.executemany(_query(statements)[0], sequenceofbindings)
+        try:
+            cursor.executemany(_query(statements)[0], sequenceofbindings)
+        except _UNFIT as error:
+            raise _unfit(error) from error
         return cursor
 
     def stream(self, sql: str, values: Values = (), /) -> Iterator[tuple[Any, ...]]:
@@ -191,11 +201,11 @@ class PgConnection:
         local = self.in_transaction
         sql = "SELECT set_config('statement_timeout', ?, ?::bigint = 1), set_config('lock_timeout', ?, ?::bigint = 1)"
         self.execute(sql, ("0", local, "0", local))
-        self._session.patience_seconds = float("inf")
+        patience, self._session.patience_seconds = self._session.patience_seconds, float("inf")
         try:
             yield
         finally:
-            self._session.patience_seconds = SILENCE_SECONDS
+            self._session.patience_seconds = patience
             if not local and not self.closed:
                 if self.in_transaction:
                     self.execute("ROLLBACK")  # nobody ended it: an error is on its way out
@@ -233,6 +243,11 @@ def connect(
             session.close()
             raise
     return conn
+
+
+def _unfit(error: Exception) -> psycopg.DataError:
+    """The same as the server's own refusal of a value; without the value, which is nobody else's business."""
+    return psycopg.DataError(f"a value does not fit its column ({type(error).__name__})")
 
 
 @lru_cache(maxsize=1_024)

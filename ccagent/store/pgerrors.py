@@ -13,7 +13,7 @@ from typing import Final
 import psycopg
 from psycopg import errors
 
-from ccagent.errors import StoreError
+from ccagent.errors import AwayError, StoreError
 
 _RETRYABLE: Final = (
     errors.DeadlockDetected,
@@ -35,6 +35,12 @@ _LOST_STATES: Final = frozenset(
 )
 _LOST_CLASS: Final = "08"
 """Connection exceptions."""
+
+_REFUSED_CLASSES: Final = ("22", "23", "54")
+"""Data exceptions, constraints, limits of a row: some value cannot be kept. (UniqueViolation says another thing.)"""
+
+_PASSING: Final = ("57P03", "53300")
+"""Of what has a sentence below: the server will take sessions again, and nobody has to do anything here."""
 
 _MESSAGE_LENGTH: Final = 500
 """Characters of a server's message that are shown; it is one sentence, unless many addresses were tried."""
@@ -119,14 +125,26 @@ def lost(error: BaseException | None) -> bool:
     return error.sqlstate in _LOST_STATES or error.sqlstate.startswith(_LOST_CLASS) or severity in ("FATAL", "PANIC")
 
 
+def refused(error: BaseException | None) -> bool:
+    """Whether a value was refused: the same transaction without it may succeed. Of a StoreError its cause is judged."""
+    error = _cause(error)
+    if not isinstance(error, psycopg.Error) or retryable(error):
+        return False
+    return isinstance(error, psycopg.DataError) or (error.sqlstate or "").startswith(_REFUSED_CLASSES)
+
+
 def store_error(error: psycopg.Error, display: str) -> StoreError:
-    """What happened, where (`display`: the database, its password masked) and what to do next."""
+    """What happened, where (`display`: the database, its password masked) and what to do next. AwayError where the
+    server cannot be reached at the moment."""
     why = _said(error)
     state = error.sqlstate or ""
     for states, pattern, sentence in _SENTENCES:
         if state in states.split() or (not state and re.search(pattern, why)):
-            return StoreError(sentence.format(where=display, why=why))
-    return StoreError((_AWAY if lost(error) else _ELSE).format(where=display, why=why))
+            kind = AwayError if any(each in states.split() for each in _PASSING) else StoreError
+            return kind(sentence.format(where=display, why=why))
+    if lost(error):
+        return AwayError(_AWAY.format(where=display, why=why))
+    return StoreError(_ELSE.format(where=display, why=why))
 
 
 @contextmanager

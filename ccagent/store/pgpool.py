@@ -12,7 +12,7 @@ from psycopg.conninfo import make_conninfo
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
 from ccagent.errors import StoreError
-from ccagent.store.pgconnection import SCHEMA, SILENCE_SECONDS, PgConnection, Session, parameters_of, place_of, settle
+from ccagent.store.pgconnection import SCHEMA, PgConnection, Session, parameters_of, place_of, settle
 from ccagent.store.pgerrors import explained, store_error
 from ccagent.store.pgtypes import ADAPTERS
 
@@ -21,6 +21,9 @@ CHECK_SECONDS: Final = 3.0
 
 POOL_SECONDS: Final = 5.0
 """How long a reader waits for a connection."""
+
+CLOSE_SECONDS: Final = 0.5
+"""How long the end waits for a connection that is just being made."""
 
 RECONNECT_SECONDS: Final = 5.0
 """How long the pool goes on by itself to try for a connection, in ever longer steps. A laptop is without network for
@@ -97,18 +100,18 @@ class ReaderPool:
 
     def close(self) -> None:
         """End all sessions; those in use when they come back."""
-        self._pool.close()
+        self._pool.close(timeout=CLOSE_SECONDS)
 
     def _check(self, session: Session) -> None:
         """Raise for a dead session. The others in the pool have most likely died with it, so they go too."""
-        session.patience_seconds = CHECK_SECONDS
+        patience, session.patience_seconds = session.patience_seconds, CHECK_SECONDS
         try:
             session.execute(b"")
         except psycopg.Error:
             session.close()
             self._pool.drain()
             raise
-        session.patience_seconds = SILENCE_SECONDS
+        session.patience_seconds = patience
 
 
 def open_pool(url: str, *, application_name: str, max_size: int = 4, schema: str = SCHEMA) -> ReaderPool:

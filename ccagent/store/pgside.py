@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import time
 from collections.abc import Callable
 from typing import Final
 
@@ -31,22 +30,19 @@ class PgSide(PostgresStore):
 
     def __init__(self, store: Writer, side: str, *, clock: Clock, prices: PriceTable) -> None:
         """Connect; the schema `side` is there. StoreError, InstanceRunningError."""
-        self._target = store.database
-        self._wanted_host = store.host_id
-        self._sleep = time.sleep
-        self._closing = False
+        self._aim(store.database, store.host_id)
         self._side = side
         self.prepared = store.prepared
-        try:
-            conn = self._claim()
-            host = hosts.read_host(conn, store.host_id)
-        except Exception as error:
-            raise self.translated(error) from error
-        if host is None:
-            raise StoreError(f"the schema {side} of {store.database.display} is not whole; drop it and start again")
-        self._pg = conn
-        Writer.__init__(self, conn, store.database, host, clock=clock, prices=prices)
-        self._scheduler = self._scheduler_lock()
+        with self._explained():
+            self._pg = self._claim()
+            try:
+                host = hosts.read_host(self._pg, store.host_id)
+                if host is None:
+                    raise StoreError(f"the schema {side} of {store.database.display} is not whole; drop it and start again")
+                self._enter(host, clock=clock, prices=prices)
+            except BaseException:
+                self._pg.close()
+                raise
 
     def _connect(self) -> PgConnection:
         """A session that looks for tables on the fresh side first. Its lock is the schema's, not the host's."""

@@ -8,7 +8,7 @@ nobody can read any more) is found out by whoever reads the result.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
@@ -34,6 +34,12 @@ LATEST_MS: Final = 1 << 46
 
 LARGEST: Final = 1 << 50
 """Amounts above it are damage."""
+
+ENOUGH: Final = 5
+"""Tables of ccagent's names in one database; another program's may have a `file` and a `host` of its own."""
+
+_NAMES_OF_TABLES: Final = (True, 5)
+"""Shape of the table in which SQLite keeps the names of tables."""
 
 _TIMES: Final = (rows.OWNER_AT, rows.OCCURRED_AT, rows.ENDED_AT, rows.RESULT_AT, rows.ERROR_AT)
 _AMOUNTS: Final = (
@@ -95,11 +101,17 @@ _NEWER: Final = (
 )
 
 
-def recover(damaged: Path, target: Path) -> int:
-    """Write what can be read of `damaged` into a new database at `target`; the number of facts in it.
+def recover(damaged: Path, target: Path, tables: Collection[str] = TABLES) -> None:
+    """Write what can be read of these tables of `damaged` into a new database at `target`, with a whole schema.
 
     StoreError when `target` cannot be written, or `damaged` not even be opened.
     """
+    for _ in recovering(damaged, target, tables):
+        pass
+
+
+def recovering(damaged: Path, target: Path, tables: Collection[str] = TABLES) -> Iterator[None]:
+    """As `recover`, stopping after every ROWS rows: it goes on with the iterator."""
     try:
         target.unlink(missing_ok=True)
         os.close(os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
@@ -108,27 +120,35 @@ def recover(damaged: Path, target: Path) -> int:
             conn.execute("PRAGMA synchronous = OFF")
             for statement in schema.statements("sqlite"):
                 conn.execute(statement)
-            tables = [_table(conn, name) for name in TABLES]
-            found = _rows(pages, tables)
+            wanted = [_table(conn, name) for name in TABLES if name in tables]
+            found = _rows(pages, wanted)
             while some := list(islice(found, ROWS)):
                 with conn:
-                    for table in tables:
+                    for table in wanted:
                         conn.executemany(table.insert, [values for name, values in some if name == table.name])
+                yield
             conn.execute(f"PRAGMA user_version = {schema.SCHEMA_VERSION}")
-            return int(conn.execute("SELECT COUNT(*) FROM fact").fetchone()[0])  # type: ignore[index]
     except (OSError, apsw.Error) as error:
         raise StoreError(f"what {damaged} still holds cannot be written to {target}: {error}") from error
 
 
 def is_ours(path: Path) -> bool:
-    """Whether the file at `path`, which no database opens, was a database of ccagent's: its views are named in it."""
+    """Whether the file at `path`, which no database opens, was a database of ccagent's: its tables are named in it, or
+    facts stand in it."""
+    named = set()
     try:
         with Pages(path) as pages:
-            return any("telemetry_events" in record.values for record in pages.records({(True, 5)})) or any(
-                _plausible(record.values) for record in pages.records({(True, len(rows.COLUMNS))})
-            )
+            for record in pages.records({_NAMES_OF_TABLES, (True, len(rows.COLUMNS))}):
+                if len(record.values) == len(rows.COLUMNS):
+                    if _plausible(record.values):
+                        return True
+                elif record.values[0] == "table" and record.values[1] in schema.TABLES:
+                    named.add(record.values[1])
+                    if len(named) == ENOUGH:
+                        return True
     except OSError:
         return False
+    return False
 
 
 def _table(conn: apsw.Connection, name: str) -> _Table:

@@ -7,9 +7,9 @@ but facts and offsets go together, so the same lines are read again. Hence synch
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import ClassVar, Final, TypeVar
 
 import apsw
 
@@ -41,6 +41,8 @@ JOURNAL_BYTES: Final = 64 * 1024 * 1024
 """The write-ahead log is cut back to this after a checkpoint."""
 
 MEMORY: Final = ":memory:"
+
+T = TypeVar("T")
 
 
 class SqliteStore(Writer):
@@ -94,6 +96,14 @@ class SqliteStore(Writer):
                 pass  # statistics can wait: on a full disk closing is what matters
             finally:
                 self._sqlite.close()
+
+    def between(self, work: Callable[[SqliteConnection], T]) -> T:
+        """Run `work` on the writer's connection between two transactions, under the lock; StoreError when it fails."""
+        with self._lock:
+            try:
+                return work(self._sqlite)
+            except apsw.Error as error:
+                raise _store_error(error, self.path) from error
 
     def optimize(self) -> None:
         """Let SQLite refresh the statistics that its planner uses; to be called daily."""

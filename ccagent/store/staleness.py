@@ -58,3 +58,8 @@ def sealed_before(conn: Connection) -> int:
     """Rows of hours that begin before this instant (ms UTC) are never computed again: their facts may be gone."""
     value = scalar(conn, "SELECT value FROM meta WHERE name = 'sealed_before'")
     return FIRST if value is None else int(value)
+
+
+def stale_quarters(conn: Connection) -> int:
+    """How many quarter hours and sessions are marked."""
+    return int(scalar(conn, "SELECT COUNT(DISTINCT quarter) FROM dirty"))

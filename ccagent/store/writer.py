@@ -50,6 +50,14 @@ _OPENED: Final = (
 T = TypeVar("T")
 
 
+class _RefusedError(Exception):
+    """Rolls the search for refused facts back, and carries them out of it."""
+
+    def __init__(self, facts: list[tuple[int, str]]) -> None:
+        super().__init__(f"{len(facts)} facts")
+        self.facts = facts
+
+
 def nothing_leaves(cwd: str | None) -> bool:
     """The default: no destination was named, so nothing is booked as exportable."""
     del cwd
@@ -67,6 +75,9 @@ class Writer(ABC):
 
     prepared: Prepared
     """What opening found of the schema, and what became of it."""
+
+    epoch: int = 0
+    """How often the database was found to have gone on, or back, without this process."""
 
     def __init__(
         self,
@@ -127,6 +138,23 @@ class Writer(ABC):
         """Within a transaction: wait for other hosts' to end, and keep them from beginning one until this one ends."""
         assert not self.conn.dialect.shared  # a database of one's own has one writer, which is in this transaction
 
+    def refused(self, error: BaseException | None) -> bool:
+        """Whether the database refused a value: without it the same transaction may succeed."""
+        return isinstance(error, (OverflowError, UnicodeError))  # what SQLite's driver raises of a value it cannot bind
+
+    def resume(self) -> None:
+        """After an OutdatedError: take the database as it stands now. A database of one's own stands still."""
+        with self._lock:
+            self.ingest_state.forget()
+
+    def leave(self) -> None:
+        """Told to end: from now on wait for nothing. Thread-safe, also from a signal's handler."""
+        return
+
+    def no_host(self) -> StoreError:
+        """What to raise where the host's row is gone."""
+        return StoreError(f"this host is no longer entered in {self.database.display}; start ccagent again")
+
     def elected(self) -> bool:
         """Whether this host makes the rollups: of several hosts one does."""
         return True
@@ -169,7 +197,7 @@ class Writer(ABC):
         self.conn.execute(self.begin)
         row = self.conn.execute(_OPENED, (self.host,)).fetchone()
         if row is None:
-            raise StoreError(f"this host is no longer entered in {self.database.display}; start ccagent again")
+            raise self.no_host()
         self._seq, self._commits = int(row[0]), int(row[1])
         self.ingest_state.begin(self._seq, self._clock.now_ms())
         self.ingest_state.seal(*(None if value is None else int(value) for value in row[2:]))
@@ -248,8 +276,35 @@ class Writer(ABC):
         return None if not found or found[0][0] is None else bytes(found[0][0])
 
     def ingest(self, batch: Batch, files: Sequence[FileRow]) -> list[int]:
-        """Take in a batch and move its files on, in one transaction; the ids of `files`."""
+        """Take in a batch and move its files on, in one transaction; the ids of `files`.
 
+        A fact with a value that the database refuses does not keep the others out: it is left out, and its line stands
+        among the bad ones.
+        """
+        try:
+            return self._ingest(batch, files)
+        except Exception as error:
+            if not self.refused(error.__cause__ if isinstance(error, StoreError) else error):
+                raise
+            refused = self._refused_facts(batch, files)
+            if not refused:
+                raise
+        return self._ingest(batch.without(refused), files)
+
+    def _refused_facts(self, batch: Batch, files: Sequence[FileRow]) -> list[tuple[int, str]]:
+        """Which facts these are; nothing is written."""
+
+        def work(state: Ingest) -> None:
+            state.file_ids = dict(enumerate(self._file_ids(files)))
+            raise _RefusedError(state.refused(batch, self.refused))
+
+        try:
+            self.absorb(batch, work)
+        except _RefusedError as found:
+            return found.facts
+        raise AssertionError("unreachable: the work ends with an exception")
+
+    def _ingest(self, batch: Batch, files: Sequence[FileRow]) -> list[int]:
         def work(state: Ingest) -> list[int]:
             ids = self._file_ids(files)
             state.file_ids = dict(enumerate(ids))

@@ -84,7 +84,7 @@ def test_a_spliced_and_a_truncated_line_are_quarantined_without_their_bytes(sess
     rows = feed.store.conn.execute("SELECT reason, recovered, length FROM quarantine ORDER BY recovered").fetchall()
     half = len(truncated(second))
     assert rows == [("garbage", 0, half), ("spliced", 2, len(first) - 1 + len(second))]
-    assert feed.counted("quarantine.lines") == {'["not_json"]': 1, '["spliced"]': 1}
+    assert feed.counted("quarantine.lines") == {'["garbage"]': 1, '["spliced"]': 1}
 
 
 def test_a_bad_line_read_again_is_counted_once(session: Session) -> None:

@@ -237,7 +237,7 @@ class TestSettings:
         names = ("search_path", "statement_timeout", "idle_in_transaction_session_timeout", "lock_timeout", "TimeZone")
         found = [(shared.execute(f"SHOW {name}").fetchone() or ("",))[0] for name in (*names, "application_name")]
 
-        assert found == [f'"{SCHEMA}"', "30s", "30s", "10s", "UTC", NAME]
+        assert found == [f'"{SCHEMA}"', "20s", "30s", "10s", "UTC", NAME]
 
     def test_the_server_too_looks_whether_the_other_end_lives(self, pg_server: Server) -> None:
         conn = open_(pg_server.tcp_uri())
@@ -270,7 +270,7 @@ class TestSettings:
             conn.execute("COMMIT")
 
         shown = [conn.execute(f"SHOW {name}").fetchone() for name in ("statement_timeout", "lock_timeout")]
-        assert shown == [("50ms",) if within else ("30s",), ("10s",)]
+        assert shown == [("50ms",) if within else ("20s",), ("10s",)]
 
     def test_the_limits_come_back_after_an_error_too(self, conn: PgConnection) -> None:
         def migrate() -> None:
@@ -281,7 +281,7 @@ class TestSettings:
         with pytest.raises(psycopg.errors.DivisionByZero):
             migrate()
 
-        assert conn.execute("SHOW statement_timeout").fetchone() == ("30s",)
+        assert conn.execute("SHOW statement_timeout").fetchone() == ("20s",)
         assert not conn.in_transaction
 
     def test_a_reader_cannot_write(self, conn: PgConnection, pg_database: str) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -16,6 +14,7 @@ from hypothesis import strategies as st
 from ccagent.facts.keys import fact_key
 from ccagent.facts.model import EventType
 from ccagent.store import rollups
+from ccagent.store.connection import SqliteConnection
 from ccagent.store.queries import BY, usage
 from tests.store import usage_oracle
 from tests.store.builder import Builder
@@ -72,10 +71,9 @@ REQUEST_ONLY = (
 
 @contextmanager
 def new_store() -> Iterator[Builder]:
-    with tempfile.TemporaryDirectory() as folder:
-        builder = Builder(Path(folder) / "ccagent.db")
-        yield builder
-        builder.close()
+    builder = Builder(SqliteConnection(":memory:"))
+    yield builder
+    builder.close()
 
 
 def write(store: Builder, step: dict[str, Any]) -> None:
@@ -103,7 +101,19 @@ def play(store: Builder, zone: str, plan: list[dict[str, Any] | int]) -> None:
             write(store, step)
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+def settle(store: Builder, zone: str) -> None:
+    while rollups.refresh(store.conn, ZoneInfo(zone)):
+        pass
+
+
+def differences(store: Builder, by: str, since: int | None, until: int | None, zone: str) -> list[Any]:
+    """Rows that only one of the two has: nothing."""
+    window = {"by": by, "since_ms": since, "until_ms": until, "timezone": zone}
+    found, wanted = usage(store.conn, **window), usage_oracle.usage(store.conn, **window)
+    return [] if found == wanted else [window, found, wanted]
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(steps, st.sampled_from(ZONES), st.lists(st.tuples(bounds, bounds, st.sampled_from(ZONES)), min_size=1, max_size=4))
 def test_usage_is_that_of_the_facts(
     plan: list[dict[str, Any] | int], zone: str, windows: list[tuple[int | None, int | None, str]]
@@ -112,9 +122,60 @@ def test_usage_is_that_of_the_facts(
         play(store, zone, plan)
         for since, until, shown in [*windows, (None, None, zone)]:
             for by in BY:
-                window = {"by": by, "since_ms": since, "until_ms": until, "timezone": shown}
+                assert differences(store, by, since, until, shown) == []
 
-                assert usage(store.conn, **window) == usage_oracle.usage(store.conn, **window), window
+
+AT = START + 7 * MINUTE
+M1 = fact_key(EventType.LLM_REQUEST, "m1")
+
+
+def asked(store: Builder, **columns: Any) -> None:
+    store.request("m1", **{"occurred_at": AT, "name": "opus", "token_input": 101, "cost": 11, **columns})
+
+
+def called(store: Builder, native: str = "c1", **columns: Any) -> None:
+    store.call(native, **{"occurred_at": AT + 2 * HOUR, "name": native, "request": M1, **columns})
+
+
+CHANGES: dict[str, Callable[[Builder], None]] = {
+    "a call more": lambda store: called(store, "c2"),
+    "a call in the hour of another request": lambda store: called(store, "c2", occurred_at=AT + DAY),
+    "a call without a time": lambda store: called(store, "c2", occurred_at=None),
+    "another tool": lambda store: called(store, name="other"),
+    "a call that another request makes": lambda store: called(store, request=fact_key(EventType.LLM_REQUEST, "m2")),
+    "a call that no request makes": lambda store: called(store, request=None),
+    "a call that is gone": lambda store: store.remove(fact_key(EventType.TOOL_CALL, "c1")),
+    "a call that moves": lambda store: called(store, occurred_at=AT + 9 * HOUR),
+    "another model": lambda store: asked(store, name="haiku"),
+    "a request that moves": lambda store: asked(store, occurred_at=AT - 9 * HOUR, name="haiku"),
+    "a request that loses its time": lambda store: asked(store, occurred_at=None, name="haiku"),
+}
+
+
+@pytest.mark.parametrize("refreshed", [False, True])
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("by", ["tool", "model"])
+def test_a_call_and_its_request_follow_one_another_through_the_hours(by: str, change: str, refreshed: bool) -> None:
+    with new_store() as store:
+        asked(store)
+        store.request("m2", occurred_at=AT + DAY, name="sonnet", token_input=50)
+        called(store)
+        settle(store, "UTC")
+
+        CHANGES[change](store)
+        if refreshed:
+            settle(store, "UTC")
+
+        assert differences(store, by, None, None, "UTC") == []
+
+
+def test_the_model_of_a_request_without_a_time_is_that_of_its_calls() -> None:
+    with new_store() as store:
+        called(store)
+        settle(store, "UTC")
+        asked(store, occurred_at=None)
+
+        assert differences(store, "model", None, None, "UTC") == []
 
 
 @pytest.mark.parametrize("by", BY)

@@ -63,8 +63,9 @@ class Outbox:
     """Sends one host's closed facts to one destination. Driven by `tick(now_ms)`, from one thread.
 
     `reader` opens a read connection for the length of a `with`; `write(job)` runs `job(connection)` inside one write
-    transaction; `tier` tells what a folder allows. Several facts of one batch may be refused: the batch is halved until
-    the fact is found, which is set aside (`export_dead`), and everything else goes on.
+    transaction; `tier` tells what a folder allows; `epoch` changes when the store's numbers began anew, behind what was
+    looked through. Several facts of one batch may be refused: the batch is halved until the fact is found, which is set
+    aside (`export_dead`), and everything else goes on.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class Outbox:
         tier: Tier,
         observe: Observe,
         circuit: Circuit | None = None,
+        epoch: Callable[[], int] = lambda: 0,
         stopwatch: Callable[[], float] = time.monotonic,
         max_spans: int = MAX_SPANS,
         max_bytes: int = MAX_BYTES,
@@ -97,6 +99,8 @@ class Outbox:
         self._stopwatch = stopwatch
         self._max_spans = max_spans
         self._max_bytes = self._bytes = max_bytes
+        self._epoch = epoch
+        self._since = epoch()
         self._scanned = 0
         self._taken = 0
         self._narrow: int | None = None
@@ -146,6 +150,8 @@ class Outbox:
             step = self._probe_another(cursor, now_ms)
             if step is not None:
                 return step
+        if self._epoch() != self._since:
+            self._since, self._scanned = self._epoch(), 0
         after = max(cursor.closed_seq, self._scanned)
         with self._reader() as conn:
             top = store.last_closed(conn, self._host)
