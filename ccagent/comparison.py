@@ -222,9 +222,9 @@ class Comparison:
                 return False
         elif kind == Kind.CALL and _seen_of(fact) != _plain(entry[SEEN]):
             return False
-        if kind in (Kind.REQUEST, Kind.CALL) and not entry[SEEN] & Seen.DISPUTED:
-            if self._texts.text(fact.name) != self._tally.texts.text(entry[NAME]):
-                return False
+        named = kind in (Kind.REQUEST, Kind.CALL) and not entry[SEEN] & Seen.DISPUTED
+        if named and self._texts.text(fact.name) != self._tally.texts.text(entry[NAME]):
+            return False
         if self._day is None or kind == Kind.SESSION:
             return True
         session = self._tally.texts.text(entry[SESSION])
@@ -371,4 +371,3 @@ def _plain(seen: int) -> int:
     if seen & _ANSWERED:
         kept |= Seen.ANSWERED
     return int(kept)
-

@@ -59,7 +59,9 @@ def labels(booked: StoredTotals, models: Mapping[str, Account], *, sealed: bool)
     """Tokens by model and kind, where a label means today what it meant when it was booked."""
     law = Law(name="counters by model")
     totals = [row for row in booked.totals if row.metric == names.TOKENS]
-    moved = any(row.value for row in booked.totals if row.metric == names.TOTALS_RELABELLED and row.labels[0] == "model")
+    moved = any(
+        row.value for row in booked.totals if row.metric == names.TOTALS_RELABELLED and row.labels[0] == "model"
+    )
     if moved or any(row.labels[0] == OVERFLOW for row in totals):
         law.excluded = len(models)
         return law

@@ -40,10 +40,12 @@ from ccagent.logs import configure, get_logger
 from ccagent.metrics import names as metric
 from ccagent.metrics.snapshot import Snapshot
 from ccagent.otlp_settings import OtlpSettings, resolve
+from ccagent.service.caring import Caring
 from ccagent.service.exporting import Exporting, describe
 from ccagent.service.following import Following
 from ccagent.service.gauges import make_snapshot
 from ccagent.service.live import Live, StatusFile
+from ccagent.service.retaining import Retaining
 from ccagent.service.scheduling import Scheduling, keep_zone
 from ccagent.store.damage import heal, suspect
 from ccagent.store.filesystem import refuse_network
@@ -52,7 +54,9 @@ from ccagent.store.instance import InstanceLock
 from ccagent.store.location import parse_database
 from ccagent.store.migrations import Prepared
 from ccagent.store.opening import open_readers, open_store
+from ccagent.store.provenance import outdated
 from ccagent.store.rescue import Rescue
+from ccagent.store.side import discard
 from ccagent.store.writer import Writer
 from ccagent.zone import local_zone
 
@@ -118,6 +122,10 @@ class Daemon:
             self._tell_migration(self.store.prepared)
             self.store.told = self._told
             self.readers = open_readers(self.database)
+            discard(self.store)
+            with self.readers.reader() as conn:
+                prices = self.store.ingest_state.prices.version
+                self.live.problem("facts", outdated(conn, self.store.host, prices))
             self.zone = keep_zone(self.store, config.rollups.timezone or local_zone(env))
             roots = list(config.sources) or default_roots(env, Path.home())
             self.following = Following(
@@ -126,7 +134,13 @@ class Daemon:
                 rescue=Rescue.due(self.store, lambda path, words: self._log.warning("rescue", file=path, said=words)),
             )  # fmt: skip
             self._waken = self._wake_and_leave
-            self.scheduling = Scheduling(self.store, self.zone, self.live, self.clock, self.status_file)
+            self.caring = Caring(self.store, self.live, self.clock, config.backup)
+            self.retaining = Retaining(
+                self.store, self.readers.reader, self.zone, self.live, self.clock, config.retention
+            )
+            self.scheduling = Scheduling(
+                self.store, self.zone, self.live, self.clock, self.status_file, self.caring, self.retaining
+            )
         except BaseException:
             self.status_file.remove()
             self._instance.release()
@@ -225,6 +239,7 @@ class Daemon:
     def close(self) -> None:
         """Close the database and give up the lock."""
         try:
+            self.caring.close()
             self.readers.close()
             self.store.close()
         finally:
@@ -377,6 +392,7 @@ class Daemon:
             return
         stays = config_reload.needs_restart(self.config, fresh)
         self.config = fresh
+        self.retaining.reload(fresh.retention)
         configure(level=fresh.log.level, format=fresh.log.format)
         if changed:
             if self._exporting is not None:

@@ -18,6 +18,7 @@ from ccagent.otlp_settings import resolve
 from ccagent.paths import home
 from ccagent.service.live import Live
 from ccagent.service.scheduling import Scheduling, keep_zone
+from ccagent.store.filesystem import refuse_network
 from ccagent.store.instance import InstanceLock
 from ccagent.store.location import parse_database
 from ccagent.store.opening import open_store
@@ -28,6 +29,9 @@ LEAST_BYTES: Final = 64 * 1024
 
 STEP_SECONDS: Final = 0.25
 """How long a step at a bounded rate lasts."""
+
+HINT: Final = "a running daemon takes in by itself what is new; rebuilding and recomputing need it stopped"
+"""What to do where a daemon runs."""
 
 
 class Throttle:
@@ -66,8 +70,11 @@ class Job:
     Entering raises InstanceRunningError (75) while a daemon has it, which takes in by itself what is new.
     """
 
-    def __init__(self, config: Config, env: Mapping[str, str], clock: Clock | None = None) -> None:
+    def __init__(
+        self, config: Config, env: Mapping[str, str], clock: Clock | None = None, *, hint: str = HINT
+    ) -> None:
         self.config = config
+        self._hint = hint
         self.clock = clock or SystemClock()
         self.roots = list(config.sources) or default_roots(env, home(env))
         self.database = parse_database(config.database, config.paths.state_dir)
@@ -76,12 +83,12 @@ class Job:
 
     def __enter__(self) -> Job:
         os.umask(0o077)
+        if self.database.kind == "sqlite":
+            refuse_network(self.database.target)
         try:
             self._lock.acquire()
         except InstanceRunningError as error:
-            raise InstanceRunningError(
-                f"{error} (a running daemon takes in by itself what is new; rebuilding and recomputing need it stopped)"
-            ) from error
+            raise InstanceRunningError(f"{error} ({self._hint})") from error
         try:
             self.store = open_store(
                 self.database, clock=self.clock, host_id=host_id(self.config), prices=load_prices(self.config),

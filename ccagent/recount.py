@@ -86,8 +86,8 @@ class Recount:
     bytes_read: int = 0
     record_types: Counter[str] = field(default_factory=Counter)
     tally: Tally = field(default_factory=Tally)
-    _cwds: set[bytes] = field(default_factory=set)
-    _pull_requests: set[bytes] = field(default_factory=set)
+    _cwds: set[str] = field(default_factory=set)
+    _pull_requests: set[str] = field(default_factory=set)
     _here: Reading = field(default_factory=Reading)
     _raw: bytes = b""
 
@@ -227,7 +227,7 @@ class Recount:
             tool = block.get("tool_use_id")
             if isinstance(tool, str):
                 direct = seen is Seen.CALLED
-                flags = Seen.ANSWERED if direct else Seen.ANSWER_RELAYED
+                flags = int(Seen.ANSWERED if direct else Seen.ANSWER_RELAYED)
                 if direct and block.get("is_error") is True:
                     flags |= Seen.FAILED
                 owner = rank + ANSWER_ONLY, at, self.tally.texts.number(self._here.session), NO_TEXT
@@ -328,9 +328,9 @@ def _sound(text: str) -> str:
     return text if text.isascii() else SURROGATES.sub("\ufffd", text)
 
 
-def _add_text(known: set[bytes], value: object) -> None:
+def _add_text(known: set[str], value: object) -> None:
     if isinstance(value, str) and value:
-        known.add(blake2b(_sound(value).encode(), digest_size=16).digest())
+        known.add(value)
 
 
 def _blocks(message: Json, kind: str) -> Iterable[Json]:

@@ -28,7 +28,7 @@ def collect(config: Config, env: Mapping[str, str]) -> dict[str, Any]:
     if live is not None:
         document |= _live(live)
     try:
-        _add_stored(document, database)
+        problems += _add_stored(document, database)
     except CcagentError as error:
         problems.append(str(error))
     document["export"] = _export(config, env, live, problems)
@@ -53,13 +53,21 @@ def _live(live: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _add_stored(document: dict[str, Any], database: Database) -> None:
+def _add_stored(document: dict[str, Any], database: Database) -> list[str]:
+    """Add what the database tells; what is to be known of its past."""
+    from ccagent.store.damage import told
+    from ccagent.store.hosts import read_host
     from ccagent.store.open import open_reader
+    from ccagent.store.provenance import outdated
     from ccagent.store.queries import stored_zone, today
 
     if database.kind == "sqlite" and not Path(database.target).exists():
-        return
+        return []
     with open_reader(database) as reader:
+        past = told(reader)
+        host = read_host(reader) if database.kind == "sqlite" else None  # of a shared one the daemon tells
+        if host is not None and (notice := outdated(reader, host.id)) is not None:
+            past = [*past, notice]
         zone = stored_zone(reader)
         row = today(reader, zone, _now_ms())
         document["database"]["bytes"] = stored_bytes(reader, database)
@@ -70,6 +78,7 @@ def _add_stored(document: dict[str, Any], database: Database) -> None:
             "unpriced_requests": row.unpriced_requests,
         },
     }  # fmt: skip
+    return past
 
 
 def _export(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
-from enum import IntEnum, IntFlag
+from enum import IntEnum
 from heapq import merge
 from operator import itemgetter
 from struct import Struct
@@ -38,8 +38,11 @@ class Kind(IntEnum):
     COMPACTION = 4
 
 
-class Seen(IntFlag):
-    """Where a tool call was seen; and whether a thing's name is in dispute."""
+class Seen(IntEnum):
+    """Bits: where a tool call was seen; and whether a thing's name is in dispute.
+
+    Plain integers when combined: members of an `enum.Flag` cost more than reading a line.
+    """
 
     CALLED = 1  # a tool_use block of the chain itself
     RELAYED = 2  # a tool_use block inside agent_progress
@@ -139,23 +142,26 @@ class Tally:
 
     def _claim(self, into: Entry, other: Entry) -> int:
         """Let the smaller owner be `into`'s; whether the name is then in dispute, as a flag."""
-        owner, claimant = into[RANK : NAME + 1], other[RANK : NAME + 1]
-        if owner[:3] == claimant[:3]:
-            disputed = (into[SEEN] | other[SEEN]) & _DISPUTED
-            if owner[3] == claimant[3]:
-                return disputed
-            if self._order(claimant) < self._order(owner):
-                into[NAME] = claimant[3]
-            return _DISPUTED
-        if self._order(claimant) < self._order(owner):
-            into[RANK : NAME + 1] = claimant
-            return other[SEEN] & _DISPUTED
-        return into[SEEN] & _DISPUTED
+        one, two = (into[RANK], into[AT]), (other[RANK], other[AT])
+        if one == two:
+            if into[SESSION] == other[SESSION]:
+                disputed = (into[SEEN] | other[SEEN]) & _DISPUTED
+                if into[NAME] == other[NAME]:
+                    return disputed
+                if self._order(other[NAME]) < self._order(into[NAME]):
+                    into[NAME] = other[NAME]
+                return _DISPUTED
+            smaller = self._order(other[SESSION]) < self._order(into[SESSION])
+        else:
+            smaller = two < one
+        if not smaller:
+            return into[SEEN] & _DISPUTED
+        into[RANK : NAME + 1] = other[RANK : NAME + 1]
+        return other[SEEN] & _DISPUTED
 
-    def _order(self, owner: list[int]) -> tuple[object, ...]:
-        rank, at, session, name = owner
-        texts = self.texts
-        return rank, at, session == NO_TEXT, texts.text(session), name == NO_TEXT, texts.text(name)
+    def _order(self, number: int) -> tuple[bool, str]:
+        """How a text sorts, none last: its number depends on the order of reading, so it decides nothing."""
+        return number == NO_TEXT, self.texts.text(number) or ""
 
     def _spill(self) -> None:
         if self._file < 0:

@@ -32,6 +32,7 @@ from ccagent.store.compact import VACUUM_ROOM, compact
 from ccagent.store.damage import suspect
 from ccagent.store.location import Database, parse_database
 from ccagent.store.open import connect_plain
+from ccagent.store.recovery import is_ours
 from ccagent.store.schema import SCHEMA_VERSION as STORE_VERSION
 from ccagent.store.size import stored_bytes
 from ccagent.store.staleness import stale_quarters
@@ -69,7 +70,7 @@ def check(config: Config, *, full: bool = False) -> Report:
     """Look at the database. Where it is damaged, the next start of a daemon is told to look thoroughly."""
     database = database_of(config)
     report = check_database(database, full=full)
-    if not report.sound:
+    if not report.sound and database.kind == "sqlite" and is_ours(Path(database.target)):
         suspect(database, report.faults[0])
     return report
 

@@ -37,6 +37,9 @@ QUARANTINED: Final = "quarantined"
 
 BROKEN: Final = "broken"
 
+LINES: Final = "line"
+"""How retention's counter calls notes of bad lines."""
+
 DIFFERENCES: Final = 200
 """Faults that are listed one by one."""
 
@@ -69,7 +72,8 @@ def verify(
 
     verification = Verification(config, env, full=full)
     try:
-        with open_reader(config.database) as reader:
+        # One moment is held still while all facts are read, however many there are.
+        with open_reader(config.database, seconds=None) as reader:
             verification.run(reader, progress)
         answer = verification.report()
         if manifest is None:
@@ -125,8 +129,9 @@ class Verification:
         compared.run(audit.facts(reader), audit.pruned_keys(reader))
         self._comparison = compared
         self._rows = compared.rows()
-        self._rows += self._read_rows(reader, standing)
+        # All that was ever booked: a new generation begins at zero, yet counts what it counted.
         booked, sums = totals.read(reader, booked=True), audit.sums(reader)
+        self._rows += self._read_rows(reader, standing, booked)
         self._rows += counters.rows(booked, compared.total, sums, sealed=standing.pruned)
         for fault in compared.faults:
             kind, native = audit.source_keys(reader, [fault.key]).get(fault.key, (0, ""))
@@ -136,7 +141,7 @@ class Verification:
             self._checks += [group_check("by session", compared.sessions), group_check("by day", compared.days)]
             self._checks += [law_check(law) for law in self._laws(reader, booked, sums, standing)]
 
-    def _read_rows(self, reader: Connection, standing: Standing) -> list[Json]:
+    def _read_rows(self, reader: Connection, standing: Standing, booked: StoredTotals) -> list[Json]:
         """What was read of the transcripts: bad lines, and the law that each piece was counted once."""
         from ccagent.store import audit, totals
 
@@ -144,12 +149,16 @@ class Verification:
             return []
         count, excused = self.census.count, self.census.excused
         quarantined = audit.quarantined(reader, standing.host.id)
-        own = totals.read(reader, standing.host.id)
+        removed = sum(
+            row.value for row in booked.totals if row.metric == names.RETENTION_REMOVED and row.labels == (LINES,)
+        )
+        own = totals.read(reader, standing.host.id, booked=True)
         records = [row for row in own.totals if row.metric == names.INGEST_RECORDS]
         broken = sum(row.value for row in records if row.labels == (BROKEN, QUARANTINED))
         objects = sum(row.value for row in records) - broken
+        kept = sum(bad for bad, _ in quarantined.values())
         rows = [
-            _row("lines_bad", sum(bad for bad, _ in quarantined.values()), count.bad_lines, excused=excused),
+            _row("lines_bad", kept, count.bad_lines, excused=excused, sealed=removed),
             _row("records read", objects, sum(count.record_types.values()), excused=excused),
             _row("broken pieces", broken, count.broken, excused=excused),
         ]
@@ -157,11 +166,9 @@ class Verification:
         if failed:
             rows.append(_row("records on which a rule failed", failed, 0, excused=False))
         for file, counted in self.census.files.items():
-            bad = quarantined.get(file, (0, 0))[0]
-            if counted.intact and bad != counted.reading.bad_lines:
-                self.census.faults.setdefault(
-                    counted.row.path, f"{bad} bad lines were kept, {counted.reading.bad_lines} are there"
-                )
+            bad, there = quarantined.get(file, (0, 0))[0], counted.reading.bad_lines
+            if counted.intact and (bad > there or (bad < there and not removed)):
+                self.census.faults.setdefault(counted.row.path, f"{bad} bad lines were kept, {there} are there")
         return rows
 
     def _laws(
@@ -265,11 +272,15 @@ def _days(zone: ZoneInfo) -> Callable[[int], str]:
     return lambda instant: of_quarter(instant // 900_000)
 
 
-def _row(name: str, stored: int, recounted: int, *, excused: bool) -> Json:
+def _row(name: str, stored: int, recounted: int, *, excused: bool, sealed: int = 0) -> Json:
+    """One amount; `excused`: transcripts are gone; `sealed`: so many were removed by retention."""
     verdict = Verdict.EQUAL
-    if stored != recounted:
-        verdict = Verdict.SOURCE_GONE if excused and stored > recounted else Verdict.FAULT
-    return {"name": name, "stored": stored, "recounted": recounted, "verdict": verdict.value}
+    if stored > recounted:
+        verdict = Verdict.SOURCE_GONE if excused else Verdict.FAULT
+    elif stored < recounted:
+        verdict = Verdict.SEALED if recounted - stored <= sealed else Verdict.FAULT
+    row: Json = {"name": name, "stored": stored, "recounted": recounted, "verdict": verdict.value}
+    return row | ({"sealed": recounted - stored} if verdict is Verdict.SEALED else {})
 
 
 def group_check(name: str, accounts: Mapping[str, Account]) -> Json:

@@ -228,7 +228,7 @@ class Server:
             self.data.symlink_to(self._folder)
         shutil.copytree(seed, self.data, dirs_exist_ok=True)
         for path in (self._place, self.data, *self.data.rglob("*")):
-            _give_away(path)
+            give_away(path)
         self.data.chmod(0o700)  # of the folder behind a link as well
 
     def _launch(self) -> None:
@@ -282,10 +282,10 @@ def _seed(major: int) -> Path:
     """A cluster as initdb leaves it, to be copied: that takes a tenth of the time."""
     seed = _ground() / f"seed-{major}"
     seed.mkdir()
-    _give_away(seed)
+    give_away(seed)
     secret = _ground() / "secret"
     secret.write_text(PASSWORD)
-    _give_away(secret)
+    give_away(secret)
     options = ["--auth-local=trust", "--auth-host=scram-sha-256", f"--username={SUPERUSER}", f"--pwfile={secret}"]
     options += ["--encoding=UTF8", "--no-locale", "--no-sync", "--no-instructions"]
     command = [_programs(major) / "initdb", *options, "-D", seed]
@@ -328,7 +328,8 @@ def _as_unprivileged() -> dict[str, Any]:
     return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []} if user else {}
 
 
-def _give_away(path: Path) -> None:
+def give_away(path: Path) -> None:
+    """Make the path that of the user who runs the servers."""
     user = _unprivileged() if os.geteuid() == 0 else None
     if user:
         os.chown(path, user.pw_uid, user.pw_gid)

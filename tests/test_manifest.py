@@ -202,10 +202,9 @@ def test_several_roots_are_told_apart_by_the_order_they_are_named_in(tmp_path: P
 
 def test_names_that_are_no_text_survive(tmp_path: Path) -> None:
     ground = Ground(tmp_path / "here")
-    folder = os.fsencode(ground.tree.root) + b"/-home-\xff"
-    os.mkdir(folder)
-    with open(folder + b"/one.jsonl", "wb") as file:
-        file.write(busy("one").content)
+    folder = Path(os.fsdecode(os.fsencode(ground.tree.root) + b"/-home-\xff"))
+    folder.mkdir()
+    (folder / "one.jsonl").write_bytes(busy("one").content)
     ground.take_in()
     manifest = tmp_path / "manifest.json"
     ground.verify(manifest=manifest)

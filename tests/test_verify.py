@@ -306,3 +306,94 @@ def test_a_census_goes_on_where_it_stopped(ground: Ground) -> None:
 
     assert census.count.bytes_read == read + len(session.lines[-1].raw)
     assert census.count.totals()["sessions"] == 3
+
+
+# ---- with what else moves facts ----------------------------------------------------------------------------------
+
+
+def pruned_for_real(ground: Ground, now_ms: int) -> int:
+    """Let retention itself run at that moment; how many facts it removed."""
+    from zoneinfo import ZoneInfo
+
+    from ccagent.store.open import open_reader
+    from ccagent.store.retention import Pruning, Rules
+    from ccagent.store.rollups import refresh
+    from tests.verifying import ZONE
+
+    store = ground.open()
+    try:
+        ground.clock.jump(now_ms)
+        while store.close_due([row.file_id for row in store.files() if row.file_id], ()):
+            pass
+
+        def renew() -> None:
+            while store.write(lambda conn: refresh(conn, ZoneInfo(ZONE))):
+                pass
+
+        rules = Rules(payload_days=10, fact_months=1, max_bytes=0)
+        run = Pruning(store, lambda: open_reader(ground.database), rules, ZoneInfo(ZONE), renew, now_ms)
+        return run.run().facts
+    finally:
+        store.close()
+
+
+def test_retention_leaves_a_store_that_is_sealed_and_sound(ground: Ground) -> None:
+    old = busy("old", cwd="/home/demo/old")
+    old.raw(b'{"type":"user","mess\n')
+    ground.tree.write(old)
+    ground.take_in(quiet=True)
+    later = busy("late")
+    later.now = 0
+    moved = later.content.replace(b'"2026-02-10T', b'"2026-04-20T')
+    ground.tree.put("-home-demo-late/late.jsonl", moved)
+    ground.take_in()
+
+    removed = pruned_for_real(ground, 1_776_700_000_000)
+    answer = ground.verify(full=True)
+
+    assert removed > 0
+    assert (answer.status, answer.named(), answer.broken(), answer["files_at_fault"]) == ("sealed", [], set(), [])
+    assert answer["causes"].keys() == {"sealed"}
+    assert {row["name"]: row["checked"] for row in answer["checks"]}["rollups by hour"] > 0
+
+
+def test_notes_of_bad_lines_are_missed_but_for_those_that_retention_removed(ground: Ground) -> None:
+    """It removes them with their transcript; this one comes back."""
+    sessions = [busy("bad"), busy("worse")]
+    for session in sessions:
+        session.raw(b'{"type":"user","mess\n')
+    ground.tree.write(*sessions)
+    ground.take_in(quiet=True)
+    for session in sessions:
+        ground.tree.path(session).unlink()
+    ground.take_in()
+    pruned_for_real(ground, 1_776_700_000_000)
+    ground.tree.write(*sessions)
+
+    answer = ground.verify()
+    ground.damage("UPDATE total SET value = 1 WHERE metric = 'retention.removed' AND labels LIKE '%line%'")
+
+    assert (answer.status, answer.rows()["lines_bad"]) == ("sealed", (0, 2, "sealed"))
+    assert ground.verify().rows()["lines_bad"] == (0, 2, "fault")
+
+
+def test_a_rebuild_leaves_a_store_that_is_sound(ground: Ground) -> None:
+    """Its counters begin again at zero; what they counted in all is what the facts amount to."""
+    from ccagent.rebuild import rebuild
+
+    ground.tree.write(busy("gone", cwd="/home/demo/gone"))
+    ground.take_in(quiet=True)
+    shutil.rmtree(ground.tree.root / "-home-demo-gone")
+    ground.take_in()
+    # As if an older rule had missed some output: facts and counters agree, the transcripts say more.
+    ground.damage("UPDATE fact SET token_output = 39 WHERE type = 4 AND token_output = 40")
+    ground.damage("UPDATE total SET value = value - 1 WHERE metric = 'tokens' AND labels LIKE '%opus-4-6\"%output%'")
+    assert ground.verify().status == "fault"
+
+    rebuild(ground.config(), ground.env)
+    ground.take_in()
+    answer = ground.verify(full=True)
+
+    assert (answer.status, answer.named(), answer.broken()) == ("source gone", [], set())
+    booked = {row["name"]: row["verdict"] for row in answer["totals"] if row["name"].startswith("booked")}
+    assert booked["booked tokens.input"] == "equal"

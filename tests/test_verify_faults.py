@@ -84,7 +84,9 @@ def test_a_request_under_another_model_is_a_fault_of_both_models(ground: Ground)
 
 
 def test_a_doubled_fact_is_in_no_transcript(ground: Ground) -> None:
-    (columns,) = ground.asked("SELECT group_concat('\"' || name || '\"') FROM pragma_table_info('fact') WHERE name <> 'key'")[0]
+    (columns,) = ground.asked(
+        "SELECT group_concat('\"' || name || '\"') FROM pragma_table_info('fact') WHERE name <> 'key'"
+    )[0]
 
     answer = damaged(
         ground, f"INSERT INTO fact (key, {columns}) SELECT randomblob(16), {columns} FROM fact WHERE key = {REQUEST}"
@@ -196,9 +198,7 @@ def test_a_lost_rollup_is_named(ground: Ground, period: int, check: str) -> None
 
 
 def test_a_rollup_row_under_another_name_is_named(ground: Ground) -> None:
-    answer = damaged(
-        ground, "UPDATE rollup SET name = name + 1000 WHERE period = 1 AND family = 4"
-    )
+    answer = damaged(ground, "UPDATE rollup SET name = name + 1000 WHERE period = 1 AND family = 4")
 
     assert "rollups by hour" in answer.broken()
 

@@ -9,6 +9,7 @@ import click
 
 from ccagent.cli.options import config_option, db_option, json_option, load_config
 from ccagent.cli.output import Progress, clean, print_json, size
+from ccagent.cli.prune_output import print_prune, print_restore
 from ccagent.paths import display
 
 
@@ -124,4 +125,44 @@ def rebuild_rollups(zone: str | None, db: str | None, config_path: Path | None, 
         click.echo(f"{done['quarter_hours']:,} quarter hours summed anew, days in {done['zone']}")
 
 
-# `db prune` and `db restore` follow here: one function a verb, as above.
+@command.command()
+@click.option("--dry-run", is_flag=True, help="Say what each rule would remove; nothing is written.")
+@db_option
+@config_option
+@json_option
+def prune(dry_run: bool, db: str | None, config_path: Path | None, as_json: bool) -> None:
+    """Remove what is older than retention allows; rollups and totals stay.
+
+    Ends with 75 while a daemon runs, which does this daily; --dry-run works beside it.
+    """
+    config = load_config(config_path, db=db)
+    from ccagent import prune as pruning
+
+    done = pruning.plan(config) if dry_run else pruning.prune(config, os.environ)
+    if as_json:
+        print_json(done)
+    else:
+        print_prune(done)
+
+
+@command.command()
+@click.argument("archives", nargs=-1, required=True, metavar="FILE|DIR…", type=click.Path(path_type=Path))
+@click.option("--dry-run", is_flag=True, help="Say what would come back; nothing is written.")
+@db_option
+@config_option
+@json_option
+def restore(
+    archives: tuple[Path, ...], dry_run: bool, db: str | None, config_path: Path | None, as_json: bool
+) -> None:
+    """Bring back the facts of archives that `prune` has written. Ends with 75 while a daemon runs.
+
+    What this database has removed returns as it was; what it never had is taken in as new. It may be repeated.
+    """
+    config = load_config(config_path, db=db)
+    from ccagent import prune as pruning
+
+    done = pruning.restore(config, os.environ, archives, dry_run=dry_run)
+    if as_json:
+        print_json(done)
+    else:
+        print_restore(done)

@@ -61,7 +61,9 @@ def _checks(rows: list[Mapping[str, object]]) -> Iterator[str]:
         yield ""
         yield f"{'':<{NAME_WIDTH}} {'checked':>{NUMBER_WIDTH}} {'left out':>{NUMBER_WIDTH}}  verdict"
     for row in rows:
-        yield _line(clean(str(row.get("name"))), row.get("checked"), row.get("excluded"), clean(str(row.get("verdict"))))
+        yield _line(
+            clean(str(row.get("name"))), row.get("checked"), row.get("excluded"), clean(str(row.get("verdict")))
+        )
 
 
 def _line(name: str, one: object, two: object, verdict: str) -> str:

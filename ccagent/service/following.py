@@ -113,6 +113,9 @@ class Following:
             self._scan(now)
         else:
             self.follower.poll()
+        if self._live.paused:
+            self._publish(now)
+            return False
         if self._retry > now:
             return False
         try:

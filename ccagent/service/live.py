@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 import threading
@@ -14,6 +15,9 @@ import orjson
 from ccagent.errors import StoreError
 
 SCHEMA_VERSION = 1
+
+ROOM = 8_192
+"""Bytes of a status file at least, filled with blanks: on a full disk the next status can take its place."""
 
 _PROBLEMS = threading.Lock()
 """Problems are told by several threads; reading, changing and putting back must not cross."""
@@ -40,7 +44,10 @@ class Live:
     roots: tuple[str, ...] = ()
     listen: str = ""
     reload_ok: bool = True
+    paused: bool = False
+    """Nothing is taken in until the write-ahead log is short again."""
     rollups_at: int | None = None
+    next_prune_ms: int | None = None
     notices: tuple[str, ...] = ()
     problems: dict[str, str] = field(default_factory=dict)
     exports: dict[str, dict[str, object]] = field(default_factory=dict)
@@ -72,13 +79,35 @@ class StatusFile:
             if data == self._last:
                 return
             try:
-                descriptor, name = tempfile.mkstemp(prefix=self.path.name, dir=self.path.parent)
-                with os.fdopen(descriptor, "wb") as file:
-                    file.write(data)
-                Path(name).replace(self.path)
+                self._write(data.ljust(ROOM))
             except OSError as error:
                 raise StoreError(f"cannot write {self.path}: {error.strerror}") from error
             self._last = data
+
+    def _write(self, data: bytes) -> None:
+        name = None
+        try:
+            descriptor, name = tempfile.mkstemp(prefix=self.path.name, dir=self.path.parent)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+            Path(name).replace(self.path)
+        except OSError as error:
+            if name is not None:
+                Path(name).unlink(missing_ok=True)
+            if error.errno != errno.ENOSPC or not self._over(data):
+                raise
+
+    def _over(self, data: bytes) -> bool:
+        """On a full disk: in the place of what stands there, whose room is taken already. Whether it fits."""
+        try:
+            descriptor = os.open(self.path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except OSError:
+            return False
+        try:
+            room = os.fstat(descriptor).st_size
+            return room >= len(data) and os.pwrite(descriptor, data.ljust(room), 0) == room
+        finally:
+            os.close(descriptor)
 
     def remove(self) -> None:
         """The daemon ends; nothing is live any more."""

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 from zoneinfo import ZoneInfo
 
 from ccagent.clock import Clock
-from ccagent.errors import StoreError
+from ccagent.errors import DamagedError, StoreError
 from ccagent.logs import get_logger
 from ccagent.metrics import names as metric
+from ccagent.service.caring import Caring
 from ccagent.service.live import Live, StatusFile
+from ccagent.service.retaining import Retaining
 from ccagent.store import rollups
 from ccagent.store.ingest import Ingest
 from ccagent.store.writer import Writer
@@ -31,7 +35,18 @@ SLICE: Final = 24
 class Scheduling:
     """Driven by `tick(now)`; nothing in it learns the time in any other way."""
 
-    def __init__(self, store: Writer, zone: ZoneInfo, live: Live, clock: Clock, status: StatusFile | None) -> None:
+    def __init__(
+        self,
+        store: Writer,
+        zone: ZoneInfo,
+        live: Live,
+        clock: Clock,
+        status: StatusFile | None,
+        caring: Caring | None = None,
+        retaining: Retaining | None = None,
+    ) -> None:
+        self._caring = caring
+        self._retaining = retaining
         self._store = store
         self._zone = zone
         self._live = live
@@ -39,6 +54,7 @@ class Scheduling:
         self._status = status
         self._changed = threading.Event()
         self._changed.set()
+        self._failing: set[str] = set()
         self._next_rollup = 0.0
         self._next_check = REPLACED_SECONDS
         self._next_optimize = OPTIMIZE_SECONDS
@@ -51,10 +67,10 @@ class Scheduling:
     def run(self, stop: threading.Event) -> None:
         """Tick until `stop` is set."""
         while not stop.is_set():
-            self.tick(self._clock.monotonic())
+            self.tick(self._clock.monotonic(), stop.is_set)
             stop.wait(TICK_SECONDS)
 
-    def tick(self, now: float) -> None:
+    def tick(self, now: float, stopping: Callable[[], bool] = lambda: False) -> None:
         """Whatever is due at `now` (steady seconds). StoreError when the database was replaced under the process."""
         # While the first catch-up runs every bucket would be computed many times over.
         if self._live.caught_up and self._changed.is_set() and now >= self._next_rollup:
@@ -65,14 +81,31 @@ class Scheduling:
             self._next_check = now + REPLACED_SECONDS
             if self._store.replaced():
                 raise StoreError(
-                    f"the database {self._store.database.display} was removed or replaced while open; what is written now would be"
-                    " lost, so ccagent ends and is to be started again"
+                    f"the database {self._store.database.display} was removed or replaced while open; what is written now"
+                    " would be lost, so ccagent ends and is to be started again"
                 )
         if now >= self._next_optimize:
             self._next_optimize = now + OPTIMIZE_SECONDS
-            self._store.optimize()
+            self._attempt("optimize", self._store.optimize)
+        if self._caring is not None:
+            self._caring.tick(now, stopping)
+        if self._retaining is not None:
+            self._retaining.tick(self.refresh, stopping)
         if self._status is not None:
-            self._status.write(self._live)
+            self._attempt("status", partial(self._status.write, self._live))
+
+    def _attempt(self, what: str, work: Callable[[], None]) -> None:
+        """What may fail, on a full disk say, and is due again later; told once until it succeeds."""
+        try:
+            work()
+        except DamagedError:
+            raise
+        except StoreError as error:
+            if what not in self._failing:
+                self._log.error(f"{what}.failed", error=str(error))
+            self._failing.add(what)
+        else:
+            self._failing.discard(what)
 
     def _slice(self, state: Ingest) -> int:
         started = time.perf_counter()
@@ -93,6 +126,8 @@ class Scheduling:
                 if not done:
                     break
                 total += done
+        except DamagedError:
+            raise
         except StoreError as error:
             self._changed.set()
             self._log.error("rollup.failed", error=str(error))

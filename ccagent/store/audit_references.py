@@ -142,8 +142,7 @@ def laws(reader: Connection) -> Iterator[Law]:
             if found:
                 law.broken += found
                 room = EXAMPLES - len(law.examples)
-                wanted = named if f"{named.partition('.')[0]}" in condition.split() else "'?'"
-                rows = reader.execute(f"SELECT {wanted} FROM {condition} LIMIT {room}").fetchall() if room else []
+                rows = reader.execute(f"SELECT {named} FROM {condition} LIMIT {room}").fetchall()
                 law.examples += [_shown(row[0]) for row in rows]
         yield law
     yield _content_keys(reader)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
+from ccagent.facts.keys import fact_key
 from ccagent.facts.model import EVENT_NAMES, EventType, Flag, Status
 from ccagent.rollups.buckets import (
     IDLE_CUTOFF_MS,
@@ -233,6 +234,7 @@ class _Audit:
         after = -1
         while page := self._reader.execute(sql, (after, after)).fetchall():
             last = int(page[-1][0])
+            left_out |= self._removed([int(row[0]) for row in page if row[0] is not None])
             expected: Amounts = {}
             for session, *rest in self._reader.execute(_grouped("c.session", _OF_SESSIONS), (after, last)):
                 _add(expected, (session, *rest[:7]), rest[7:])
@@ -249,6 +251,17 @@ class _Audit:
             _compare(law, expected, stored, left_out, _COLUMNS, bucket="session")
             after = last
         return law
+
+    def _removed(self, sessions: list[int]) -> set[int]:
+        """Those of the sessions (name ids) whose own fact retention has removed: their points are sealed."""
+        dialect = self._reader.dialect
+        sql = f"SELECT n.id, n.value FROM {dialect.numbers} JOIN name n ON n.id = k.value"
+        named = self._reader.execute(sql, (dialect.listed(sessions),)).fetchall()
+        keys = {fact_key(EventType.SESSION, str(text)): int(number) for number, text in named}
+        if not keys:
+            return set()
+        sql = f"SELECT p.key FROM {dialect.blobs} JOIN pruned p ON p.key = k.value"
+        return {keys[bytes(row[0])] for row in self._reader.execute(sql, (dialect.listed(list(keys)),))}
 
     def _sessions_left_out(self) -> set[int]:
         """Sessions that a mark names or has a fact near a stale hour, and those with something before the seal."""
@@ -309,7 +322,9 @@ def _compare(
             (name, one, two) for name, one, two in zip(columns, found, wanted, strict=True) if one != two
         )
         where = f"{bucket} {key[0]}" if bucket else _moment(key[0])
-        law.breaks(f"{where} {_FAMILY_NAMES.get(key[1], key[1])} {column}: {there} in the rollup, {here} by the {other}")
+        law.breaks(
+            f"{where} {_FAMILY_NAMES.get(key[1], key[1])} {column}: {there} in the rollup, {here} by the {other}"
+        )
 
 
 def _moment(instant: int) -> str:

@@ -1,9 +1,10 @@
 """A damaged SQLite database: found at the start, set aside whole, and a new one put in its place.
 
 When a look is taken: after a stop that was no clean one (the write-ahead log still holds something: a clean close folds
-it in and removes it), once a week, and thoroughly where somebody left a note that the database is suspect. Nothing is ever deleted: database,
-log and index of the log are renamed together to `<database>.corrupt-<time>`. The new database is finished under another
-name before that, with all that makes it the same host, so that a kill in between leaves one of the two, never none.
+it in and removes it), once a week, and thoroughly where somebody left a note that the database is suspect. Nothing is ever
+deleted: database, log and index of the log are renamed together to `<database>.corrupt-<time>`. The new database is
+finished under another name before that, with all that makes it the same host, so that a kill in between leaves one of the
+two, never none.
 
 What transcripts still hold is then read again as at a first start; what they no longer hold is the concern of
 store/rescue.py, which finds in the table `meta` what was set aside.
@@ -78,13 +79,15 @@ _DANGLING: Final = (
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Aside:
     """A damaged database that was set aside. `at` in ms UTC; `done` once everything it still held was carried over,
-    with the number of facts saved from it and from backups, and of those that could not be read."""
+    with the number of facts saved from it and from backups, of those among them that lack texts, and of rows that could
+    not be read."""
 
     file: str
     at: int
     reason: str
     done: bool = False
     saved: int = 0
+    incomplete: int = 0
     unreadable: int = 0
 
 
@@ -97,7 +100,8 @@ class Look:
 
 
 def suspect(database: Database, reason: str) -> None:
-    """Leave a note that the next start is to look thoroughly. Never raises: whoever calls it has trouble enough."""
+    """Leave a note that the next start is to look thoroughly, for a database that is certainly ccagent's. Never raises:
+    whoever calls it has trouble enough."""
     if database.kind != "sqlite":
         return
     try:
@@ -126,7 +130,7 @@ def heal(database: Database, clock: Clock) -> Aside | None:
     if look.damage is None:
         Path(f"{path}{SUSPECT}").unlink(missing_ok=True)
         return None
-    if not is_ours(path):
+    if not Path(f"{path}{SUSPECT}").exists() and not is_ours(path):
         raise StoreError(f"{path} is no database of ccagent's ({look.damage}); name another file with --db")
     return _set_aside(path, look.damage, clock)
 
@@ -141,8 +145,8 @@ def look_at(path: Path, now_ms: int, patience: float = LOOK_SECONDS) -> Look:
             conn.set_busy_timeout(BUSY_MS)
             if scalar(conn, "SELECT COUNT(*) FROM sqlite_schema") == 0:
                 return Look()
-            due = unclean or _checked_at(conn) + WEEK_MS <= now_ms
-            if not due:
+            ours = scalar(conn, "SELECT 1 FROM sqlite_schema WHERE name = 'meta'")
+            if not unclean and (not ours or _checked_at(conn) + WEEK_MS > now_ms):
                 return Look()
             if not thorough:  # a suspect database may hold up the start for as long as it takes
                 conn.set_progress_handler(_deadline(patience), STEPS)
@@ -151,7 +155,7 @@ def look_at(path: Path, now_ms: int, patience: float = LOOK_SECONDS) -> Look:
             except apsw.InterruptError:
                 damage, finished = None, False
             conn.set_progress_handler(None)
-            if damage is None:
+            if damage is None and ours:
                 conn.execute(
                     "INSERT INTO meta (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = ?2",
                     (CHECKED, str(now_ms)),
@@ -320,6 +324,26 @@ def parse_asides(value: str | None) -> list[Aside]:
         return [Aside(**entry) for entry in found]
     except (ValueError, TypeError):
         return []
+
+
+def told(conn: Connection) -> list[str]:
+    """What a user is to know of databases that were set aside, as long as they lie there."""
+    found = []
+    for aside in set_aside(conn):
+        if not Path(aside.file).exists():
+            continue
+        moment = datetime.fromtimestamp(aside.at / 1_000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        came = (
+            f"{aside.saved} facts that transcripts no longer hold were saved, {aside.incomplete} of them without all their"
+            f" texts; {aside.unreadable} rows could not be read"
+            if aside.done
+            else "what transcripts no longer hold is still to be saved"
+        )
+        found.append(
+            f"the database was damaged ({aside.reason}) on {moment}, set aside as {aside.file} and made anew: {came};"
+            " remove the file when you have no use for it"
+        )
+    return found
 
 
 def settle(store: Writer, done: Aside, **counts: Any) -> None:

@@ -31,9 +31,6 @@ OF_FACTS: Final = tuple(name for name, spec in METRICS.items() if spec.from_fact
 OF_PRICES: Final = (names.COST_USD, names.UNPRICED_TOKENS)
 """Metrics that change with the prices alone."""
 
-FIRST_PARSER: Final = 1
-"""The parser version of databases that were made before it was noted."""
-
 _NOTHING: Final = (0, 0, 0, 0, 0)
 
 _CORRECT: Final = """
@@ -160,48 +157,6 @@ def restarts(conn: Connection, host: int) -> dict[str, int]:
 
 def _restarts(host: int) -> str:
     return f"restarted.{host}"
-
-
-# ---- by which rules and prices facts were made ---------------------------------------------------------------------
-
-
-def keep_made_with(conn: Connection, host: int, *, parser: int | None = None, prices: str | None = None) -> None:
-    """Note which parser and which prices the facts of a host follow; None: as was noted before.
-
-    Within the caller's transaction.
-    """
-    for name, value in (("parser", parser), ("prices", prices)):
-        if value is not None:
-            conn.execute(_KEEP, (f"{name}.{host}", str(value)))
-
-
-def follow_prices(conn: Connection, host: int, price: int) -> bool:
-    """Whether all costs of a host's facts were computed with the prices of this number."""
-    sql = "SELECT 1 FROM fact WHERE host = ? AND price IS NOT NULL AND price <> ? LIMIT 1"
-    return scalar(conn, sql, (host, price)) is None
-
-
-def note_beginning(conn: Connection, host: int, prices: str) -> None:
-    """The same of a host that has written nothing yet; of others nothing is noted."""
-    if scalar(conn, "SELECT seq FROM host WHERE id = ?", (host,)) == 0:
-        keep_made_with(conn, host, parser=rows.PARSER_VERSION, prices=prices)
-
-
-def outdated(conn: Connection, host: int, prices: str | None = None) -> str | None:
-    """A sentence where facts of a host follow an older parser, or other prices than those named; else None."""
-    parser = scalar(conn, _GET, (f"parser.{host}",))
-    if int(parser or FIRST_PARSER) < rows.PARSER_VERSION:
-        return (
-            "facts were derived by the rules of an older version; to apply today's, stop ccagent and run"
-            " `ccagent backfill --rebuild`"
-        )
-    kept = scalar(conn, _GET, (f"prices.{host}",))
-    if prices is not None and kept is not None and kept != prices:
-        return (
-            f"costs were computed with the prices {kept}, today's are {prices}; to apply them to the past, stop ccagent"
-            " and run `ccagent backfill --recompute-prices`"
-        )
-    return None
 
 
 def _packed(labels: tuple[str, ...]) -> str:

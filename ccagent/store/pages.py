@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -45,6 +45,9 @@ class Record(NamedTuple):
 
 Shape = tuple[bool, int]
 """Whether rows have a rowid, and how many values: all rows of a page have the same."""
+
+Source = Callable[[int], bytes]
+"""Gives a page by its number: those on which a long row goes on are of the same time as its beginning."""
 
 
 @dataclass(slots=True)
@@ -86,9 +89,9 @@ class Pages:
     def records(self, shapes: Collection[Shape]) -> Iterator[Record]:
         """Every row of the pages whose rows are of these shapes, the file's first and then the log's."""
         for number in range(1, self.count + 1):
-            yield from self._on(number, self._read(self._file, (number - 1) * self.size), shapes)
+            yield from self._on(number, self._in_file(number), shapes, self._in_file)
         for number, place in sorted(self._logged.items()):
-            yield from self._on(number, self._read(self._log, place), shapes)
+            yield from self._on(number, self._read(self._log, place), shapes, self._newest)
 
     def _open_log(self) -> None:
         try:
@@ -120,13 +123,15 @@ class Pages:
             self.unreadable += 1
             return b""
 
-    def _page(self, number: int) -> bytes:
-        """A page in its newest version."""
-        if number in self._logged:
-            return self._read(self._log, self._logged[number])
+    def _in_file(self, number: int) -> bytes:
         return self._read(self._file, (number - 1) * self.size)
 
-    def _on(self, number: int, page: bytes, shapes: Collection[Shape]) -> Iterator[Record]:
+    def _newest(self, number: int) -> bytes:
+        """A page in its newest version."""
+        place = self._logged.get(number)
+        return self._in_file(number) if place is None else self._read(self._log, place)
+
+    def _on(self, number: int, page: bytes, shapes: Collection[Shape], others: Source) -> Iterator[Record]:
         start = 100 if number == 1 else 0
         if len(page) < self.size or page[start] not in (TABLE_LEAF, INDEX_LEAF, INDEX_INTERIOR):
             return
@@ -136,7 +141,7 @@ class Pages:
         for index in range(min(cells, self.size // 4)):
             try:
                 place = int.from_bytes(page[pointers + 2 * index : pointers + 2 * index + 2], "big")
-                record = self._cell(page, place, kind)
+                record = self._cell(page, place, kind, others)
             except _BROKEN:
                 self.unreadable += 1
                 continue
@@ -144,7 +149,7 @@ class Pages:
                 return
             yield record
 
-    def _cell(self, page: bytes, place: int, kind: int) -> Record:
+    def _cell(self, page: bytes, place: int, kind: int, others: Source) -> Record:
         if kind == INDEX_INTERIOR:
             place += 4  # the number of the page below
         length, place = _varint(page, place)
@@ -162,15 +167,16 @@ class Pages:
             here = least + (length - least) % (self.usable - 4)
             here = here if here <= most else least
             payload = page[place : place + here]
-            payload += self._overflow(int.from_bytes(page[place + here : place + here + 4], "big"), length - here)
+            following = int.from_bytes(page[place + here : place + here + 4], "big")
+            payload += self._overflow(following, length - here, others)
         if len(payload) < length:
             raise ValueError("the row is cut off")
         return Record(rowid, _values(payload))
 
-    def _overflow(self, number: int, length: int) -> bytes:
+    def _overflow(self, number: int, length: int, others: Source) -> bytes:
         parts = []
         while length > 0:
-            page = self._page(number) if number else b""
+            page = others(number) if number else b""
             if len(page) < self.usable:
                 raise ValueError("a page of the row is missing")
             part = page[4 : min(self.usable, 4 + length)]

@@ -186,14 +186,17 @@ class PostgresStore(Writer):
 
     def attempt(self, work: Callable[[Ingest], T]) -> T:
         """Run `work` in one transaction, and again where another host was in the way, or the session had ended."""
-        return self._again(lambda: super(PostgresStore, self).attempt(work))
+        once = super().attempt
+        return self._again(lambda: once(work))
 
     def absorb(self, batch: Batch, work: Callable[[Ingest], T]) -> T:
         """As `run`; the batch's texts get their numbers before, and before each further try."""
 
+        once = super().attempt
+
         def step() -> T:
             self.prepare(batch)
-            return super(PostgresStore, self).attempt(work)
+            return once(work)
 
         with self._lock:
             return self._again(step)

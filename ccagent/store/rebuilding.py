@@ -20,8 +20,9 @@ from ccagent.failpoints import hit
 from ccagent.store import rollups, rows
 from ccagent.store.closing import release_agent
 from ccagent.store.connection import Connection, scalar
-from ccagent.store.generation import OF_FACTS, Correction, follow_prices, keep_made_with
+from ccagent.store.generation import OF_FACTS, Correction
 from ccagent.store.ingest import Ingest
+from ccagent.store.provenance import follow_prices, keep_provenance
 from ccagent.store.sent import Sent
 from ccagent.store.side import CONTEXT_COLUMNS, DONE, made_id
 from ccagent.store.writer import set_meta
@@ -110,7 +111,7 @@ class Swap:
         rollups.mark_everything(conn)
         prices = state.prices.version
         uniform = follow_prices(conn, state.host, state.names.id(prices))
-        keep_made_with(conn, state.host, parser=rows.PARSER_VERSION, prices=prices if uniform else None)
+        keep_provenance(conn, state.host, parser=rows.PARSER_VERSION, prices=prices if uniform else None)
         set_meta(conn, DONE, made_id(conn, self._side))
         conn.execute("DROP TABLE rebuild_keys")
         state.wrote = True

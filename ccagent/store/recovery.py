@@ -18,13 +18,13 @@ from typing import Any, Final
 import apsw
 
 from ccagent.errors import StoreError
-from ccagent.facts.keys import fact_key
+from ccagent.facts.keys import KEY_BYTES, fact_key
 from ccagent.facts.model import KEY_PREFIXES
 from ccagent.store import rows, schema
 from ccagent.store.pages import Pages, Record, Value
 
 TABLES: Final = ("meta", "host", "name", "context", "file", "quarantine", "fact", "pruned", "agent", "rollup")
-"""Worth recovering. `contributor` looks like the index of facts' keys; totals begin anew."""
+"""Worth recovering; totals begin anew. `contributor` is told apart at the end, see _PAIRS."""
 
 ROWS: Final = 10_000
 """Of one transaction into the readable database; it is made anew if interrupted."""
@@ -46,6 +46,20 @@ _AMOUNTS: Final = (
     rows.ATTEMPTS, rows.REPORTED_MS, rows.SIZE, rows.ADDED, rows.REMOVED, rows.TOKEN_INPUT, rows.TOKEN_OUTPUT,
     rows.TOKEN_CACHE_READ, rows.TOKEN_CACHE_WRITE, rows.TOKEN_CACHE_WRITE_1H, rows.TOKEN_THINKING, rows.COST,
 )  # fmt: skip
+_PAIR: Final = (False, 2)
+_PAIRS: Final = (
+    "CREATE TEMP TABLE row (id INTEGER PRIMARY KEY, key BLOB, request BLOB)",
+    "CREATE TEMP TABLE pair (key BLOB, number INTEGER)",
+)
+_CONTRIBUTORS: Final = (
+    "INSERT OR IGNORE INTO contributor (key, file) SELECT p.key, p.number FROM pair p"
+    " JOIN fact f ON f.key = p.key JOIN file x ON x.id = p.number"
+    " WHERE NOT EXISTS (SELECT 1 FROM row r WHERE r.id = p.number AND p.key IN (r.key, r.request))"
+    " AND NOT EXISTS (SELECT 1 FROM agent a WHERE a.agent = p.number AND a.tool = p.key)"
+)
+"""Rows of `contributor` (the key of a fact, the number of a transcript) look like entries of indexes, which are a key and
+the number of a row: what is no such entry is a contributor, if there are such a fact and such a transcript."""
+
 _KINDS: Final = {"INTEGER": int, "BLOB": bytes, "TEXT": str, "REAL": float}
 
 
@@ -120,13 +134,17 @@ def recovering(damaged: Path, target: Path, tables: Collection[str] = TABLES) ->
             conn.execute("PRAGMA synchronous = OFF")
             for statement in schema.statements("sqlite"):
                 conn.execute(statement)
-            wanted = [_table(conn, name) for name in TABLES if name in tables]
-            found = _rows(pages, wanted)
+            for statement in _PAIRS:
+                conn.execute(statement)
+            wanted = {name: _table(conn, name).insert for name in TABLES if name in tables}
+            wanted |= {"row": "INSERT OR IGNORE INTO row VALUES (?, ?, ?)", "pair": "INSERT INTO pair VALUES (?, ?)"}
+            found = _rows(pages, [_table(conn, name) for name in TABLES if name in tables])
             while some := list(islice(found, ROWS)):
                 with conn:
-                    for table in wanted:
-                        conn.executemany(table.insert, [values for name, values in some if name == table.name])
+                    for name, insert in wanted.items():
+                        conn.executemany(insert, [values for table, values in some if table == name])
                 yield
+            conn.execute(_CONTRIBUTORS)
             conn.execute(f"PRAGMA user_version = {schema.SCHEMA_VERSION}")
     except (OSError, apsw.Error) as error:
         raise StoreError(f"what {damaged} still holds cannot be written to {target}: {error}") from error
@@ -162,14 +180,22 @@ def _table(conn: apsw.Connection, name: str) -> _Table:
 
 
 def _rows(pages: Pages, tables: list[_Table]) -> Iterator[tuple[str, tuple[Value, ...]]]:
-    shapes = {table.shape for table in tables}
+    with_facts = any(table.name == "fact" for table in tables)
+    shapes = {table.shape for table in tables} | ({_PAIR} if with_facts else set())
     for record in pages.records(shapes):
+        if record.rowid is None and len(record.values) == 2:
+            key, number = record.values
+            if isinstance(key, bytes) and len(key) == KEY_BYTES and isinstance(number, int):
+                yield "pair", (key, number)
+            continue
         for table in tables:
             if table.shape != (record.rowid is not None, len(record.values)):
                 continue
             values = table.fits(record)
             if values is not None and (table.name != "fact" or _plausible(values)):
                 yield table.name, values
+                if table.name == "fact":
+                    yield "row", (record.rowid, values[rows.KEY], values[rows.REQUEST])
                 break
 
 

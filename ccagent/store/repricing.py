@@ -20,8 +20,9 @@ from ccagent.metrics import names
 from ccagent.metrics.ledger import token_kinds
 from ccagent.store import rows
 from ccagent.store.connection import Connection, scalar
-from ccagent.store.generation import OF_PRICES, Correction, keep_made_with
+from ccagent.store.generation import OF_PRICES, Correction
 from ccagent.store.ingest import Ingest
+from ccagent.store.provenance import keep_provenance
 from ccagent.store.sent import Sent
 from ccagent.store.writer import Writer, set_meta
 
@@ -182,7 +183,7 @@ class Repricing:
             correction.add(unpriced.items())
             conn.execute(_SETTLED, (state.host,))
             correction.restart(OF_PRICES)
-        keep_made_with(conn, state.host, prices=self._prices)
+        keep_provenance(conn, state.host, prices=self._prices)
         conn.execute("DELETE FROM meta WHERE name = ?", (self._name,))
         state.wrote = True
         hit("recompute_end")

@@ -67,6 +67,7 @@ class Saved:
     facts: int = 0
     merged: int = 0
     unreadable: int = 0
+    incomplete: int = 0
 
 
 class Rescue:
@@ -107,8 +108,12 @@ class Rescue:
         yield from self._guarded(Path(aside.file), self._from_damaged(Path(aside.file), saved))
         yield from self._sealed(Path(aside.file))
         yield from self._bind()
-        settle(self._store, aside, saved=saved.facts, unreadable=saved.unreadable)
-        self._tell(aside.file, f"{saved.facts} facts were saved, {saved.unreadable} could not be read")
+        settle(self._store, aside, saved=saved.facts, incomplete=saved.incomplete, unreadable=saved.unreadable)
+        self._tell(
+            aside.file,
+            f"{saved.facts} facts were saved ({saved.incomplete} of them without all their texts), {saved.unreadable} rows"
+            " could not be read",
+        )
 
     def _guarded(self, path: Path, steps: Iterator[bool]) -> Iterator[bool]:
         """A source that cannot be read gives what it gave until then."""
@@ -119,7 +124,7 @@ class Rescue:
 
     def _from_backup(self, backup: Path, saved: Saved) -> Iterator[bool]:
         with opened_backup(backup, Path(f"{self._path}.rescue")) as source:
-            yield from self._carry(source, saved)
+            yield from self._carry(source, saved, lenient=False)
 
     def _from_damaged(self, damaged: Path, saved: Saved) -> Iterator[bool]:
         if not damaged.exists():
@@ -129,18 +134,18 @@ class Rescue:
             for _ in recovering(damaged, readable):
                 yield True
             with closing(SqliteConnection(str(readable))) as source:
-                yield from self._carry(source, saved)
+                yield from self._carry(source, saved, lenient=True)
         finally:
             readable.unlink(missing_ok=True)
 
-    def _carry(self, source: Connection, saved: Saved) -> Iterator[bool]:
+    def _carry(self, source: Connection, saved: Saved, *, lenient: bool) -> Iterator[bool]:
         gone = _gone(source)
 
         def wanted(row: rows.Row) -> bool:
             # What an older parser made of a transcript that is there was made anew, perhaps under another key.
             return row[rows.PARSER] == rows.PARSER_VERSION or gone(row[rows.FILE])
 
-        work = CarryOver(source, self._store, wanted, merge=gone)
+        work = CarryOver(source, self._store, wanted, merge=gone, lenient=lenient)
         try:
             while work.step():
                 yield True
@@ -148,6 +153,7 @@ class Rescue:
             saved.facts += work.counts.facts
             saved.merged += work.counts.merged
             saved.unreadable += work.counts.unreadable
+            saved.incomplete += work.counts.incomplete
 
     # ---- rollups whose facts are gone ------------------------------------------------------------------------------
 

@@ -116,9 +116,8 @@ def _returning(back: dict[bytes, Record]) -> Any:
         for key in sorted(back):
             raw = back[key]
             seq = state.next_seq()
-            closed: tuple[int | None, int | None] = (None, None)
-            if raw["closed_host"] is not None:
-                closed = _closing(conn, hosts.get(raw["closed_host"]), raw["closed_seq"]) or (state.host, seq)
+            # What was open when it was archived closed when it was removed.
+            closed = _closing(conn, hosts.get(raw["closed_host"]), raw["closed_seq"]) or (state.host, seq)
             own = {
                 "file": files.id(raw["file"]), "host": state.host, "seq": seq,
                 "closed_host": closed[0], "closed_seq": closed[1],
@@ -134,10 +133,10 @@ def _returning(back: dict[bytes, Record]) -> Any:
     return work
 
 
-def _closing(conn: Connection, host: tuple[int, int] | None, closed_seq: int) -> tuple[int, int] | None:
-    """The closing of a fact as it was: exporters that had it do not send it again. None where it cannot be: the host is
-    not known here, has not come so far, or has given the number to another fact."""
-    if host is None or closed_seq > host[1]:
+def _closing(conn: Connection, host: tuple[int, int] | None, closed_seq: int | None) -> tuple[int, int] | None:
+    """The closing of a fact as it was: exporters that had it do not send it again. None where it cannot be: there was
+    none, the host is not known here, has not come so far, or has given the number to another fact."""
+    if host is None or closed_seq is None or closed_seq > host[1]:
         return None
     taken = scalar(conn, "SELECT 1 FROM fact WHERE closed_host = ? AND closed_seq = ?", (host[0], closed_seq))
     return None if taken is not None else (host[0], closed_seq)

@@ -24,8 +24,9 @@ from ccagent.failpoints import hit
 from ccagent.metrics import names as metric
 from ccagent.rollups.buckets import DAY_MS, bucket_end, bucket_start, session_mark
 from ccagent.rollups.spans import FIRST
-from ccagent.store import orphans
+from ccagent.store import orphans, rows
 from ccagent.store.archive import Archive
+from ccagent.store.closing import close_rows
 from ccagent.store.connection import Connection, scalar
 from ccagent.store.expired import NOBODY, Expired, Listed, bad_lines, expired, facts_of, payloads
 from ccagent.store.ingest import Ingest
@@ -394,6 +395,9 @@ def _remove_keys(state: Ingest, keys: list[bytes], facts: int | None = None) -> 
         return
     conn = state.conn
     listed, blobs = conn.dialect.listed(keys), conn.dialect.blobs
+    # What no timer has closed (its transcript is gone) closes now: outcomes are booked at the closing.
+    still_open = rows.fetch(conn, f"JOIN {blobs} ON f.key = k.value WHERE f.closed_seq IS NULL", (listed,))
+    close_rows(state, still_open)
     conn.execute(
         f"INSERT INTO pruned (key) SELECT k.value FROM {blobs} WHERE 1 = 1 ON CONFLICT DO NOTHING", (listed,)
     )

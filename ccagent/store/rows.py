@@ -6,13 +6,11 @@ from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from ccagent.facts.model import EventType
+from ccagent.facts.parser import PARSER_VERSION as PARSER_VERSION
 from ccagent.facts.partial import NO_TIME, RESULT_ONLY, Partial, Result
 from ccagent.facts.settle import Settled
 from ccagent.store.connection import Connection
 from ccagent.store.interning import Contexts, Names
-
-PARSER_VERSION: Final = 1
-"""Raised when a rule that makes facts changes: a rebuild knows by it what to derive anew."""
 
 COLUMNS: Final = (
     "key",

@@ -18,8 +18,8 @@ from typing import Any, Final
 from ccagent.errors import DamagedError
 from ccagent.facts.batch import Batch
 from ccagent.facts.keys import fact_key
-from ccagent.facts.model import KEY_PREFIXES
-from ccagent.facts.partial import Partial
+from ccagent.facts.model import KEY_PREFIXES, Context
+from ccagent.facts.partial import NOWHERE, Partial
 from ccagent.store import rows
 from ccagent.store.closing import close_rows, release_agent
 from ccagent.store.connection import Connection
@@ -56,7 +56,9 @@ class Salvaged:
     """In the target already, or removed there by retention."""
     unwanted: int = 0
     unreadable: int = 0
-    """Rows whose texts are missing, or whose key is not that of their kind and id: the source is damaged there."""
+    """Rows whose key is not that of their kind and id, or whose texts are missing: the source is damaged there."""
+    incomplete: int = 0
+    """Carried over although some of their texts are missing, which are unknown from then on."""
     links: int = 0
     """Sub-agents' launches."""
     quarantined: int = 0
@@ -75,18 +77,46 @@ def always(row: rows.Row) -> bool:
 
 
 def carry_over(
-    source: Connection, store: Writer, wanted: Wanted = always, *, merge: Callable[[int | None], bool] | None = None
+    source: Connection,
+    store: Writer,
+    wanted: Wanted = always,
+    *,
+    merge: Callable[[int | None], bool] | None = None,
+    lenient: bool = False,
 ) -> Salvaged:
     """Carry over what `source` has and the database of `store` has not; what became of it.
 
     `wanted` chooses among facts whose key the target does not have. With `merge`, those that it has are merged with
     the source's where `merge` says so of a transcript that they stand in (its number in the source, None where unknown).
+    `lenient` carries over new facts of which texts are missing, without these.
     StoreError from either side: what was written until then stays, and the next call goes on.
     """
-    work = CarryOver(source, store, wanted, merge=merge)
+    work = CarryOver(source, store, wanted, merge=merge, lenient=lenient)
     while work.step():
         pass
     return work.counts
+
+
+class _Gaps(Names):
+    """Names that are unknown where they are missing."""
+
+    def text(self, number: int | None) -> str | None:
+        """The text of a number, None where it is missing too."""
+        try:
+            return super().text(number)
+        except DamagedError:
+            return None
+
+
+class _ContextsWithGaps(Contexts):
+    """Contexts whose texts are unknown where they are missing, all of them where the context itself is."""
+
+    def value(self, number: int) -> Context:
+        """The context of a number."""
+        try:
+            return super().value(number)
+        except DamagedError:
+            return NOWHERE
 
 
 class CarryOver:
@@ -99,6 +129,7 @@ class CarryOver:
         wanted: Wanted = always,
         *,
         merge: Callable[[int | None], bool] | None = None,
+        lenient: bool = False,
     ) -> None:
         self.counts = Salvaged()
         self._source = source
@@ -107,6 +138,7 @@ class CarryOver:
         self._merge = merge
         self._names = Names(source)
         self._contexts = Contexts(source, self._names)
+        self._gaps = _Gaps(source) if lenient else None
         self._steps = self._all()
 
     def step(self) -> bool:
@@ -208,12 +240,21 @@ class CarryOver:
         try:
             if row[rows.TYPE] not in KEY_PREFIXES or fact_key(row[rows.TYPE], row[rows.NATIVE]) != row[rows.KEY]:
                 raise ValueError("its key is not its own")
-            fact = rows.read(row, self._names, self._contexts)
+            fact = self._fact(row, known)
         except (DamagedError, ValueError, TypeError):
             self.counts.unreadable += 1
             return None
         fact.closing = not known  # what the target has closes by its own rules
         return row, fact
+
+    def _fact(self, row: rows.Row, known: bool) -> Partial:
+        try:
+            return rows.read(row, self._names, self._contexts)
+        except DamagedError:
+            if self._gaps is None or known:
+                raise
+            self.counts.incomplete += 1
+            return rows.read(row, self._gaps, _ContextsWithGaps(self._source, self._gaps))
 
     def _absorb(self, found: list[tuple[rows.Row, Partial]]) -> None:
         requests = self._requests(row for row, _ in found)

@@ -22,12 +22,12 @@ from ccagent.metrics.ledger import Exportable
 from ccagent.store import closing, totals
 from ccagent.store.base import FileRow
 from ccagent.store.connection import Connection, scalar
-from ccagent.store.generation import note_beginning
 from ccagent.store.hosts import Host
 from ccagent.store.ingest import Ingest
 from ccagent.store.location import Database
 from ccagent.store.lock import FairLock
 from ccagent.store.migrations import Prepared
+from ccagent.store.provenance import note_beginning
 
 _FILE_COLUMNS: Final = (
     'id, path, device, inode, size, mtime_ns, "offset", head, head_length, marker, generation, lines, state, carry'

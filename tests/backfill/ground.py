@@ -20,7 +20,7 @@ from ccagent.metrics import names
 from ccagent.rebuild import rebuild
 from ccagent.selection import Selection
 from ccagent.sources.claude.derive import Deriver
-from ccagent.store import rows, totals
+from ccagent.store import provenance, rows, totals
 from ccagent.store.connection import Connection
 from ccagent.store.open import open_reader
 from ccagent.store.view import canonical_dump
@@ -97,6 +97,7 @@ def tomorrow(rules: type[Deriver] = Tomorrow) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("ccagent.intake.Deriver", rules)
         patch.setattr(rows, "PARSER_VERSION", 2)
+        patch.setattr(provenance, "PARSER_VERSION", 2)
         yield
 
 
@@ -191,4 +192,4 @@ def tokens_booked(ground: Ground) -> tuple[int, ...]:
 
 def cost_of_facts(ground: Ground) -> int:
     """The booked cost of all facts, in micro-dollars."""
-    return int(ground.rows("SELECT SUM(COALESCE(cost_booked, cost, 0)) FROM fact")[0][0])
+    return int(ground.rows("SELECT SUM(COALESCE(cost_booked, cost, 0)) FROM fact")[0][0] or 0)

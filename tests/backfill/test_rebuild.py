@@ -91,7 +91,7 @@ def test_ccagents_own_counters_run_on(full: Ground) -> None:
         full.rebuild()
 
     after = full.counters()
-    own = [name for name in before if name.startswith("ingest.") or name.startswith("quarantine.")]
+    own = [name for name in before if name.startswith(("ingest.", "quarantine."))]
     assert own
     assert {name: after[name] for name in own} == {name: before[name] for name in own}
 

@@ -174,6 +174,14 @@ class Ground:
             capture_output=True, timeout=DEADLINE_SECONDS, check=False,
         )  # fmt: skip
 
+    def db(self, verb: str, *options: str) -> subprocess.CompletedProcess[str]:
+        """Run `ccagent db VERB` to its end; the caller judges the return code."""
+        command = [sys.executable, "-m", "ccagent", "db", verb, "--db", str(self.database), *options]
+        return subprocess.run(
+            command, env=self.environment(), cwd=self.home, text=True, capture_output=True, timeout=DEADLINE_SECONDS,
+            check=False,
+        )  # fmt: skip
+
     def once(self, *options: str, **variables: str) -> subprocess.CompletedProcess[str]:
         """`run --once` over the tree."""
         return self.verb("run", "--once", "--source", str(self.root), *options, **variables)

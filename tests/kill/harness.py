@@ -28,32 +28,36 @@ MUTANT = "tests.kill.mutant"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ground:
-    """Where one test plays: the tree that is written, its manifest, the database, and a home of its own."""
+    """Where one test plays: the tree that is written, its manifest, the database (a file, or the URL of one that
+    Postgres serves), and a home of its own."""
 
     tree: Path
     manifest: Path
-    database: Path
+    database: Path | str
     home: Path
 
     @classmethod
-    def below(cls, folder: Path) -> Ground:
-        """All four below `folder`, the tree and the home made."""
+    def below(cls, folder: Path, database: str | None = None) -> Ground:
+        """All four below `folder`, the tree and the home made; `database` is the URL of one that lies elsewhere."""
+        file = folder / "data" / "ccagent.db"
         ground = cls(
-            tree=folder / "projects",
-            manifest=folder / "manifest",
-            database=folder / "data" / "ccagent.db",
-            home=folder / "home",
+            tree=folder / "projects", manifest=folder / "manifest", database=database or file, home=folder / "home"
         )
-        for path in (ground.tree, ground.manifest, ground.database.parent, ground.home):
+        for path in (ground.tree, ground.manifest, file.parent, ground.home):
             path.mkdir(parents=True, exist_ok=True)
         return ground
+
+    @property
+    def fresh(self) -> Path:
+        """A database file that nothing has been read into yet."""
+        return self.home.parent / "data" / "fresh.db"
 
     def environment(self, **more: str) -> dict[str, str]:
         """Only what a process needs, so that nothing of the machine's own configuration applies."""
         path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
         return {"PATH": os.environ["PATH"], "HOME": str(self.home), "PYTHONPATH": path, **more}
 
-    def command(self, *options: str, module: str = DAEMON, database: Path | None = None) -> list[str]:
+    def command(self, *options: str, module: str = DAEMON, database: Path | str | None = None) -> list[str]:
         """`ccagent run` on this ground, without a listener."""
         return [
             *(sys.executable, "-m", module, "run"),
@@ -63,7 +67,7 @@ class Ground:
 
 
 def run_once(
-    ground: Ground, *options: str, module: str = DAEMON, database: Path | None = None, **variables: str
+    ground: Ground, *options: str, module: str = DAEMON, database: Path | str | None = None, **variables: str
 ) -> subprocess.CompletedProcess[str]:
     """Take in all there is and end; the caller judges the return code."""
     return subprocess.run(

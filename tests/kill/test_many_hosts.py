@@ -193,11 +193,10 @@ def test_hosts_over_overlapping_trees_survive_kills(tmp_path: Path, pg_database:
         host.settle()
 
     keys, tokens = oracle.read_manifest(ground.manifest)
-    fresh = ground.database.with_name("fresh.db")
-    assert run_once(ground, database=fresh).returncode == 0
+    assert run_once(ground, database=ground.fresh).returncode == 0
     with open_reader(pg_database) as conn:
         assert kills >= KILLS
-        assert list(canonical_dump(conn)) == oracle.dump(fresh)
+        assert list(canonical_dump(conn)) == oracle.dump(ground.fresh)
         assert conn.execute(TOKENS).fetchone() == tokens
         assert tuple(booked(conn)[kind] for kind in oracle.KINDS) == tokens
         sent, expected = senders(collector.received), due(conn)

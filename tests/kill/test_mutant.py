@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-from pathlib import Path
 
 import pytest
 
@@ -17,8 +16,7 @@ ROUND = 25
 """Kills between two looks of the oracle."""
 
 
-def test_the_oracle_sees_what_two_commits_lose(tmp_path: Path) -> None:
-    ground = Ground.below(tmp_path)
+def test_the_oracle_sees_what_two_commits_lose(ground: Ground) -> None:
     write_turns(ground, seed=1, turns=6)
     killed = run_once(ground, module=MUTANT, **{failpoints.VARIABLE: "after_files:kill"})
 
@@ -28,8 +26,7 @@ def test_the_oracle_sees_what_two_commits_lose(tmp_path: Path) -> None:
     assert any("keys lost" in finding for finding in oracle.findings(ground.database, ground.tree, ground.manifest))
 
 
-def test_the_oracle_finds_nothing_where_the_mutant_is_not_killed(tmp_path: Path) -> None:
-    ground = Ground.below(tmp_path)
+def test_the_oracle_finds_nothing_where_the_mutant_is_not_killed(ground: Ground) -> None:
     write_turns(ground, seed=1, turns=6)
 
     settle(ground, module=MUTANT)
@@ -39,8 +36,7 @@ def test_the_oracle_finds_nothing_where_the_mutant_is_not_killed(tmp_path: Path)
 
 @pytest.mark.slow
 @pytest.mark.skipif(KILLS < ROUND, reason=f"needs CCAGENT_KILLS of {ROUND} or more: chance must have room")
-def test_random_kills_catch_two_commits(tmp_path: Path) -> None:
-    ground = Ground.below(tmp_path)
+def test_random_kills_catch_two_commits(ground: Ground) -> None:
     found: list[str] = []
     for number in range(0, KILLS, ROUND):
         with writing(ground, seed=number + 1, pause_ms=4.0):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import pytest
 
@@ -17,8 +16,7 @@ WRITER_PAUSE_MS = 4.0
 
 
 @pytest.mark.slow
-def test_random_kills_lose_nothing_and_double_nothing(tmp_path: Path) -> None:
-    ground = Ground.below(tmp_path)
+def test_random_kills_lose_nothing_and_double_nothing(ground: Ground) -> None:
     with writing(ground, seed=1, pause_ms=WRITER_PAUSE_MS):
         busy = kill_repeatedly(ground, kills=KILLS, seed=1)
 
@@ -26,6 +24,5 @@ def test_random_kills_lose_nothing_and_double_nothing(tmp_path: Path) -> None:
 
     assert busy >= KILLS // 2
     assert oracle.findings(ground.database, ground.tree, ground.manifest) == []
-    fresh = ground.database.with_name("fresh.db")
-    assert run_once(ground, database=fresh).returncode == 0
-    assert oracle.dump(ground.database) == oracle.dump(fresh)
+    assert run_once(ground, database=ground.fresh).returncode == 0
+    assert oracle.dump(ground.database) == oracle.dump(ground.fresh)

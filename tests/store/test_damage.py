@@ -191,8 +191,11 @@ def test_the_damaged_database_of_another_program_is_not_touched(tmp_path: Path) 
         conn.execute("CREATE TABLE t (a)")
         with conn:
             conn.executemany("INSERT INTO t VALUES (?)", [(os.urandom(500),) for _ in range(100)])
+    sound = path.read_bytes()
+    assert heal(database(path), FakeClock(START_MS)) is None
+    assert path.read_bytes() == sound
     overwrite(path, PAGE, b"\x55" * PAGE)
-    suspect(database(path), "as told")
+    Path(f"{path}-wal").write_bytes(b"left behind")
 
     with pytest.raises(StoreError, match="no database of ccagent's"):
         heal(database(path), FakeClock(START_MS))
