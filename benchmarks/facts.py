@@ -30,6 +30,9 @@ PROJECTS: Final = 12
 MODELS: Final = 8
 TOOLS: Final = 40
 FACTS_A_SESSION: Final = 200
+TOOLS_A_SESSION: Final = 10
+"""Most of them the same few; real sessions of that length call eight."""
+
 BATCH: Final = 20_000
 """Facts of one transaction."""
 
@@ -123,6 +126,7 @@ class Filler:
         tools: list[int],
     ) -> Iterator[tuple[Any, ...]]:  # fmt: skip
         first, wanted, made = at, int(chance.gauss(FACTS_A_SESSION - 1, 60)), 0
+        used_tools = [tools[min(int(chance.expovariate(0.12)), TOOLS - 1)] for _ in range(TOOLS_A_SESSION)]
         model = chance.choice(models[: 1 + chance.randrange(MODELS)])
         turn = 0
         while made < max(wanted, 10):
@@ -138,7 +142,7 @@ class Filler:
                 made += 1
                 for call in range(chance.choice([0, 1, 1, 1, 2, 4])):
                     took = chance.choice([200, 2_000, 30_000, 200_000])
-                    tool = tools[min(int(chance.expovariate(0.12)), TOOLS - 1)]
+                    tool = used_tools[min(int(chance.expovariate(0.4)), TOOLS_A_SESSION - 1)]
                     yield self._fact(
                         EventType.TOOL_CALL, f"{prompt}-{step}-{call}", place, at + 3_000, at + took, name=tool,
                         request=message, result_at=at + 3_000 + took, flags=_SEEN,

@@ -84,6 +84,10 @@ class Census:
             if known.row.generation != row.generation or row.offset < known.reading.offset:
                 self.files[row.file_id] = Counted(row=row, fate=Fate.REWRITTEN, reading=known.reading)
                 return
+            if row.offset == known.reading.offset:
+                known.row = row
+                self._judge(known)
+                return
             reading = known.reading
         else:
             reading = Reading.of(path)
@@ -100,9 +104,12 @@ class Census:
             counted.fate = Fate.GONE
         except OSError:
             counted.fate = Fate.UNREADABLE
+        self._judge(counted)
+
+    def _judge(self, counted: Counted) -> None:
         fault = _fault(counted)
         if fault is not None:
-            self.faults[row.path] = fault
+            self.faults[counted.row.path] = fault
 
     def look_for_unknown(self, roots: Sequence[Path]) -> None:
         """Count the transcripts below `roots` that the store does not know yet; all their bytes are unread."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ccagent.config import Config
 from ccagent.errors import CcagentError
@@ -14,7 +14,13 @@ from ccagent.store.instance import holder
 from ccagent.store.location import Database, parse_database
 from ccagent.store.size import stored_bytes
 
+if TYPE_CHECKING:
+    from ccagent.store.retained import Retained
+
 SCHEMA_VERSION: Final = 1
+
+SHARE_LIMIT: Final = 0.12
+"""What a database with default settings stays below, of the bytes of its transcripts."""
 
 
 def collect(config: Config, env: Mapping[str, str]) -> dict[str, Any]:
@@ -28,7 +34,7 @@ def collect(config: Config, env: Mapping[str, str]) -> dict[str, Any]:
     if live is not None:
         document |= _live(live)
     try:
-        problems += _add_stored(document, database)
+        problems += _add_stored(document, database, (live or {}).get("next_prune_ms"))
     except CcagentError as error:
         problems.append(str(error))
     document["export"] = _export(config, env, live, problems)
@@ -53,13 +59,14 @@ def _live(live: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _add_stored(document: dict[str, Any], database: Database) -> list[str]:
+def _add_stored(document: dict[str, Any], database: Database, next_prune: int | None) -> list[str]:
     """Add what the database tells; what is to be known of its past."""
     from ccagent.store.damage import told
     from ccagent.store.hosts import read_host
     from ccagent.store.open import open_reader
     from ccagent.store.provenance import outdated
     from ccagent.store.queries import stored_zone, today
+    from ccagent.store.retained import retained
 
     if database.kind == "sqlite" and not Path(database.target).exists():
         return []
@@ -70,7 +77,8 @@ def _add_stored(document: dict[str, Any], database: Database) -> list[str]:
             past = [*past, notice]
         zone = stored_zone(reader)
         row = today(reader, zone, _now_ms())
-        document["database"]["bytes"] = stored_bytes(reader, database)
+        document["database"]["bytes"] = size = stored_bytes(reader, database)
+        document |= _retention(retained(reader), size, next_prune)
     document |= {
         "zone": zone.key,
         "today": {
@@ -79,6 +87,23 @@ def _add_stored(document: dict[str, Any], database: Database) -> list[str]:
         },
     }  # fmt: skip
     return past
+
+
+def _retention(kept: Retained, size: int, next_prune: int | None) -> dict[str, Any]:
+    """How large the database is beside the transcripts; since when facts are kept, when some went and will go."""
+    return {
+        "size": {
+            "transcripts_bytes": kept.transcript_bytes,
+            "database_share": round(size / kept.transcript_bytes, 4) if kept.transcript_bytes else None,
+            "share_limit": SHARE_LIMIT,
+        },
+        "retention": {
+            "oldest_fact": _time(kept.oldest),
+            "sealed_before": _time(kept.sealed_before),
+            "last_prune": _time(kept.pruned_at),
+            "next_prune": _time(next_prune),
+        },
+    }
 
 
 def _export(

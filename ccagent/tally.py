@@ -16,6 +16,8 @@ from operator import itemgetter
 from struct import Struct
 from typing import Final
 
+from ccagent.errors import StoreError
+
 LIMIT: Final = 50_000
 """Things held in memory, at half a kilobyte each."""
 
@@ -99,7 +101,7 @@ class Tally:
         self._end = 0
 
     def add(self, key: bytes, entry: Entry) -> None:
-        """Take in one sight of the thing `key`; `entry` is the tally's from here on. OSError where the disk is full."""
+        """Take in one sight of the thing `key`; `entry` is the tally's from here on. StoreError where the disk is full."""
         known = self._held.get(key)
         if known is not None:
             self._join(known, entry)
@@ -164,6 +166,15 @@ class Tally:
         return number == NO_TEXT, self.texts.text(number) or ""
 
     def _spill(self) -> None:
+        try:
+            self._write()
+        except OSError as error:
+            raise StoreError(
+                f"the recount needs room in the folder for temporary files ({tempfile.gettempdir()}): {error.strerror};"
+                " make room there, or name another folder with TMPDIR"
+            ) from error
+
+    def _write(self) -> None:
         if self._file < 0:
             with tempfile.TemporaryFile() as file:
                 self._file = os.dup(file.fileno())

@@ -180,7 +180,7 @@ class _Pair:
         with contextlib.suppress(OSError):
             work()
         self._server_ended = self._server_ended or work == self._from_server
-        if not self.stranded:
+        if not self.stranded and not self.frozen:  # frozen, the end of one side does not reach the other either
             self.close()
 
     def _from_client(self) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import random
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from ccagent.errors import StoreError
 from ccagent.tally import NEVER, NO_TEXT, Entry, Kind, Seen, Tally
 
 SIGHTS = 600
@@ -66,6 +69,13 @@ def test_counters_take_the_largest_and_times_the_first_while_the_owner_is_taken_
     ((_, entry),) = tally.sorted()
 
     assert entry == [Kind.REQUEST, Seen.CALLED | Seen.FAILED, 0, 70, second, NO_TEXT, 50, 5, 9, 0, 0, 0, 0]
+
+
+def test_no_room_for_the_runs_is_told_with_the_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+
+    with pytest.raises(StoreError, match="TMPDIR"):
+        counted(list(sights()), 10)
 
 
 def test_of_owners_at_the_same_moment_the_session_that_sorts_first_wins() -> None:

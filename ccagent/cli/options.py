@@ -63,6 +63,11 @@ def json_option(verb: Verb) -> Verb:
 
 def load_config(config_path: Path | None, **options: object) -> Config:
     """Give the configuration under these options, named as click hands them over; warn of what was not understood."""
+    db = options.get("db")
+    if isinstance(db, str) and "://" in db:
+        from ccagent.title import hide_passwords
+
+        hide_passwords(db)
     config = load({FLAG_KEYS[name]: value for name, value in options.items()}, os.environ, config_path)
     for notice in config.notices:
         click.echo(f"ccagent: {notice}", err=True)

@@ -21,6 +21,8 @@ RATE_SECONDS: Final = 0.5
 _SIZE_UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB")
 _STATUS_HANDLED: Final = frozenset({"schema_version", "running", "pid", "problems"})
 _LABEL_WIDTH: Final = 13
+_DAY: Final = len("2026-01-31")
+_MINUTE: Final = len("2026-01-31T12:00")
 
 
 def print_json(document: Mapping[str, object]) -> None:
@@ -92,6 +94,11 @@ def _line(label: str, text: str) -> str:
 
 
 def _described(name: str, value: object) -> str:
+    if name == "retention" and isinstance(value, Mapping):
+        days = {key: str(item)[:_DAY] for key, item in value.items() if item is not None}
+        if "next_prune" in days:
+            days["next_prune"] = str(value["next_prune"])[:_MINUTE] + "Z"
+        return ", ".join(f"{_unitless(key)} {day}" for key, day in days.items())
     if isinstance(value, Mapping):
         return ", ".join(_part(str(inner), item) for inner, item in value.items() if item is not None)
     if isinstance(value, list | tuple):
@@ -127,6 +134,8 @@ def _value(name: str, value: object) -> str:
         if name.endswith("_bytes") or name == "bytes":
             return size(value)
         return f"{value} ms" if name.endswith("_ms") else f"{value:,}"
+    if isinstance(value, float) and name.endswith(("_share", "_limit")):
+        return f"{100 * value:.1f} %"
     if isinstance(value, float):
         return f"{value:.1f} s" if name.endswith("_seconds") else f"{value:g}"
     return _plain(value)

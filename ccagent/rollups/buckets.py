@@ -126,6 +126,8 @@ def _next_date(unit: Unit, first: date) -> date:
 def _hour_start(zone: ZoneInfo, instant: int) -> int:
     offset = _offset_ms(zone, instant)
     start = instant - (instant + offset) % HOUR_MS
+    if start == instant:
+        return start
     change = _change_between(zone, start, instant)
     return start if change is None else change
 

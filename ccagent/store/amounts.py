@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -69,11 +69,17 @@ class Amounts:
             for row in conn.execute(sql, found[1]):
                 yield row[0], int(row[1]), row[2:]
 
-    def sessions(self, conn: Connection) -> Iterator[tuple[int | None, int]]:
-        """Pairs of a group's key and a session (name id) in it, each once."""
+    def sessions(self, conn: Connection, groups: Collection[int]) -> Iterator[tuple[int, int]]:
+        """Pairs of a group's key and a session (name id) in it, each once, for these groups."""
         found = self.select()
-        if found is not None:
-            yield from conn.execute(f"SELECT DISTINCT g, session FROM ({found[0]}) a WHERE session <> 0", found[1])
+        if found is not None and groups:
+            dialect = conn.dialect
+            sql = (
+                f"SELECT DISTINCT g, session FROM ({found[0]}) a"
+                f" WHERE session <> 0 AND g IN (SELECT k.value FROM {dialect.numbers})"
+            )
+            for row in conn.execute(sql, (*found[1], dialect.listed(groups))):
+                yield int(row[0]), int(row[1])
 
     def select(self) -> Select | None:
         """Rows of g (the group), session (name id) and `USAGE_VALUES`, not yet summed; None where nothing is covered."""

@@ -206,7 +206,7 @@ def _amcheck(conn: Connection) -> Faults:
                 raise _NotLookedAtError("this user may not run amcheck; indexes were not looked at") from error
             if not _is_damage(error):
                 raise
-            yield f"the index {name}: {error}"
+            yield f"the index {name}: {str(error).splitlines()[0]}"
 
 
 def _schema(conn: Connection) -> Faults:

@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 from ccagent.errors import ConfigError
 
-_PASSWORD: Final = re.compile(r"([?&][a-z_]*password=)[^&]*", re.IGNORECASE)
+_PASSWORD: Final = re.compile(r"([?&][a-z_]*password=)([^&]*)", re.IGNORECASE)
 
 POSTGRES_SCHEMES: Final = ("postgresql", "postgres")
 
@@ -53,3 +53,10 @@ def masked(url: str) -> str:
     account, at, server = rest.rpartition("@")
     user, colon, _ = account.partition(":")
     return _PASSWORD.sub(r"\1***", f"{scheme}://{user}{colon and ':***'}{at}{server}")
+
+
+def passwords(url: str) -> list[str]:
+    """What `masked` puts asterisks over, as it stands in the URL."""
+    account = url.partition("://")[2].rpartition("@")[0]
+    found = [account.partition(":")[2], *(match[2] for match in _PASSWORD.finditer(url))]
+    return [each for each in found if each]

@@ -8,12 +8,13 @@ behind. In every breakdown each token and each micro-dollar has one owner, and w
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from operator import add
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from ccagent.facts.model import QUALITY_NAMES, EventType, Quality
+from ccagent.facts.model import EventType
 from ccagent.rollups.buckets import Unit, bucket_end, bucket_start, label
 from ccagent.rollups.usage import USAGE_COLUMNS, UsageFamily
 from ccagent.store.amounts import GROUPINGS, TIME, TOTAL, Amounts
@@ -34,7 +35,11 @@ BY: Final = (
 )  # fmt: skip
 
 _UNITS: Final[dict[str, Unit]] = {"hour": "hour", "day": "day", "week": "week", "month": "month"}
-_PLACES: Final = {amount: place for place, amount in enumerate(USAGE_COLUMNS)}
+
+_AMOUNTS: Final = tuple(USAGE_COLUMNS)
+_TOKENS: Final = slice(_AMOUNTS.index(f"token_{TOKEN_KINDS[0]}"), _AMOUNTS.index(f"token_{TOKEN_KINDS[-1]}") + 1)
+_UNSURE: Final = slice(_AMOUNTS.index("placeholder"), _AMOUNTS.index("estimated") + 1)
+_COST, _UNPRICED = _AMOUNTS.index("cost"), _AMOUNTS.index("unpriced")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,35 +62,46 @@ class UsageRow:
 
 @dataclass(slots=True)
 class _Sums:
-    """What is being added up for one row: amounts in the order of `USAGE_COLUMNS`."""
+    """What is being added up for the row of a period: `amounts` in the order of `USAGE_COLUMNS`."""
 
     amounts: list[int] = field(default_factory=lambda: [0] * len(USAGE_COLUMNS))
-    sessions: set[int] = field(default_factory=set)
+    moments: int = 0
+    sessions: int = 0
+    """Where there is but one moment in the period; else the `names` (name ids) are counted."""
+    names: set[int] = field(default_factory=set)
 
-    def add(self, amounts: Iterable[int]) -> None:
-        self.amounts = [a + b for a, b in zip(self.amounts, amounts, strict=True)]
+    def add(self, amounts: Sequence[int], sessions: int) -> None:
+        """Add what belongs to one moment."""
+        self.amounts = list(map(add, self.amounts, amounts))
+        self.moments += 1
+        self.sessions = sessions
+
+    def row(self, key: str) -> UsageRow:
+        """The row of the period."""
+        return _row(key, self.amounts, self.sessions if self.moments == 1 else len(self.names))
 
 
 def _row(key: str, amounts: Sequence[int], sessions: int, lines_bad: int = 0) -> UsageRow:
-    def amount(name: str) -> int:
-        return amounts[_PLACES[name]]
-
-    requests, unpriced = amount("requests"), amount("unpriced")
-    other = {name: amount(name) for name in QUALITY_NAMES if name != QUALITY_NAMES[Quality.FINAL]}
+    requests, calls, relayed, errors, compactions = amounts[:5]
+    unpriced = amounts[_UNPRICED]
+    placeholder, partial, estimated = amounts[_UNSURE]
     return UsageRow(
         key=key,
         requests=requests,
-        tokens={kind: amount(f"token_{kind}") for kind in TOKEN_KINDS},
-        cost_microusd=None if requests and unpriced == requests else amount("cost"),
+        tokens=dict(zip(TOKEN_KINDS, amounts[_TOKENS], strict=True)),
+        cost_microusd=None if requests and unpriced == requests else amounts[_COST],
         unpriced_requests=unpriced,
         sessions=sessions,
-        tool_calls=amount("tool_calls"),
-        tool_calls_relayed=amount("tool_calls_relayed"),
-        tool_errors=amount("tool_errors"),
-        compactions=amount("compactions"),
+        tool_calls=calls,
+        tool_calls_relayed=relayed,
+        tool_errors=errors,
+        compactions=compactions,
         lines_bad=lines_bad,
-        quality={QUALITY_NAMES[Quality.FINAL]: requests - sum(other.values()), **other},
-    )
+        quality={
+            "final": requests - placeholder - partial - estimated,
+            "partial": partial, "placeholder": placeholder, "estimated": estimated,
+        },
+    )  # fmt: skip
 
 
 def usage(
@@ -151,20 +167,17 @@ def _names(reader: Connection, ids: list[int]) -> dict[int, str]:
 
 def _by_period(reader: Connection, unit: Unit, window: Window, zone: ZoneInfo) -> list[UsageRow]:
     amounts = Amounts(TIME, coverage(reader, window, UsageFamily.PLACE, periods=(zone, unit)), window.open)
-    starts: dict[int | None, int | None] = {None: None}
-
-    def start(moment: int | None) -> int | None:
-        if moment not in starts and moment is not None:
-            starts[moment] = bucket_start(zone, unit, moment)
-        return starts[moment]
-
-    found: dict[int | None, _Sums] = {}
-    for moment, _, sums in amounts.sums(reader):
-        found.setdefault(start(moment), _Sums()).add(sums)
-    for moment, session in amounts.sessions(reader):
-        found[start(moment)].sessions.add(session)
-    dated = sorted(key for key in found if key is not None)
-    rows = [_row(label(zone, unit, key), found[key].amounts, len(found[key].sessions)) for key in dated]
-    if None in found:
-        rows.append(_row(UNATTRIBUTED, found[None].amounts, len(found[None].sessions)))
-    return rows
+    groups = list(amounts.sums(reader))
+    starts = {moment: bucket_start(zone, unit, moment) for moment, _, _ in groups if moment is not None}
+    found: dict[int, _Sums] = {}
+    unattributed: list[UsageRow] = []
+    for moment, sessions, sums in groups:
+        if moment is None:
+            unattributed.append(_row(UNATTRIBUTED, sums, sessions))
+        else:
+            found.setdefault(starts[moment], _Sums()).add(sums, sessions)
+    # A session is in several moments of a period, yet in the period once.
+    shared = [moment for moment, start in starts.items() if found[start].moments > 1]
+    for moment, session in amounts.sessions(reader, shared):
+        found[starts[moment]].names.add(session)
+    return [found[start].row(label(zone, unit, start)) for start in sorted(found)] + unattributed

@@ -2,7 +2,8 @@
 
 The ingest marks the quarters (15 min, UTC) around the records it has touched. A refresh takes some of them, and for
 the hours they lie in recomputes every row from facts; days are sums of their hours, weeks of their days. The sessions
-that had or have something there get their points anew. A bucket that became empty loses its rows.
+that had or have something there are marked in turn, and get their points anew when no quarter is left: once, however
+many of their hours were stale. A bucket that became empty loses its rows.
 
 A fact belongs to the bucket of its first time. Facts without a time are in no bucket, only in the points of their
 sessions. The active time of an hour is that of sessions in which a fact begins in it or within five minutes of it;
@@ -34,7 +35,7 @@ from ccagent.rollups.buckets import (
     session_mark,
 )
 from ccagent.rollups.metrics import Period
-from ccagent.rollups.spans import FIRST
+from ccagent.rollups.spans import FIRST, LAST, Span
 from ccagent.rollups.usage import UsageFamily
 from ccagent.store.connection import Connection
 from ccagent.store.rollup_rows import (
@@ -56,8 +57,11 @@ if TYPE_CHECKING:
 SLICE_QUARTERS: Final = 200
 """Dirty quarters taken at once."""
 
-SLICE_RECORDS: Final = 5_000
-"""Records of the sessions concerned after which a slice takes no further quarter."""
+SLICE_FACTS: Final = 10_000
+"""Facts of sessions after which a slice takes no further session."""
+
+_TIMES: Final = ("occurred_at", "ended_at", "result_at")
+"""Records of a fact, in the columns of its row."""
 
 _TIED: Final = (UsageFamily.TOOL, UsageFamily.MODEL)
 """Families in which a fact counts in the hour of another, too."""
@@ -71,24 +75,30 @@ _UNMARK: Final = "DELETE FROM dirty WHERE quarter = ? AND host = ? AND seq = ?"
 Mark = tuple[int, int, int]
 """Quarter, host and sequence number of a row of `dirty`."""
 
-Sessions = dict[int, list[Record]]
-"""The records of sessions, ascending."""
+Timelines = dict[int, list[Record]]
+"""The records of sessions (name ids), ascending."""
+
+_NOBODY: Final = 0
+"""Host of the marks that a refresh leaves for itself."""
 
 
 @dataclass(slots=True)
 class Slice:
     """What some marks have made stale, computed anew: buckets without rows are in it with none."""
 
-    quarters: int = 0
+    served: int = 0
+    """Quarters and sessions of which the marks are."""
     marks: list[Mark] = field(default_factory=list)
     hours: Rows = field(default_factory=dict)
     tied: Rows = field(default_factory=dict)
     """Further hours, of which only the families of `_TIED` are stale."""
     points: Rows = field(default_factory=dict)
+    sessions: set[int] = field(default_factory=set)
+    """Sessions with something near these hours: their points are stale."""
 
 
 def refresh(conn: Connection, zone: ZoneInfo, *, limit: int = SLICE_QUARTERS) -> int:
-    """Recompute what at most `limit` dirty quarters have made stale; returns how many it served, 0 = all done.
+    """Recompute what at most `limit` marked quarters or sessions have made stale; how many it served, 0 = all done.
 
     Runs in the caller's transaction and may be repeated. The newest quarters come first.
     """
@@ -96,48 +106,36 @@ def refresh(conn: Connection, zone: ZoneInfo, *, limit: int = SLICE_QUARTERS) ->
 
 
 def prepare(conn: Connection, zone: ZoneInfo, *, limit: int = SLICE_QUARTERS, seq: int | None = None) -> Slice:
-    """Read at most `limit` of the newest dirty quarters (those with marks of `seq`, if given) and compute their rows."""
+    """Read at most `limit` of the newest marked quarters (those with marks of `seq`, if given), compute their rows."""
     sql = _MARKS.format(which="1 = 1" if seq is None else f"seq = {seq}")
     marks: list[Mark] = [(int(row[0]), int(row[1]), int(row[2])) for row in conn.execute(sql, (limit,))]
     sealed = sealed_before(conn)
-    served: list[int] = []
-    timelines: Sessions = {}
-    near: dict[int, set[int]] = {}
-    for quarter in dict.fromkeys(mark[0] for mark in marks):
-        if sum(map(len, timelines.values())) > SLICE_RECORDS:
-            break
-        served.append(quarter)
-        marked = marked_session(quarter)
-        touched = set() if marked is None else {marked}
-        for hour in _hours(zone, quarter, sealed) - near.keys() if marked is None else ():
-            near[hour] = _sessions_near(conn, zone, hour)
-            touched |= near[hour]
-        for session in sorted(touched - timelines.keys()):
-            timelines[session] = _timeline(conn, session)
-    found = Slice(len(served), [mark for mark in marks if mark[0] in set(served)])
-    found.hours = _hour_rows(conn, zone, {hour: {one: timelines[one] for one in held} for hour, held in near.items()})
-    found.points = _point_rows(conn, timelines, sealed)
-    others = {
-        hour
-        for family in _TIED
-        for start, end in tied(conn, quarters(served), family)
-        for quarter in range(start, end, QUARTER_MS)
-        for hour in _hours(zone, quarter, sealed)
-    }
-    found.tied = {hour: [] for hour in others - near.keys()}
-    if found.tied:
-        found.tied |= usage_rows(conn, in_spans([(hour, bucket_end(zone, "hour", hour)) for hour in found.tied]), _TIED)
+    times = [quarter for quarter, _, _ in marks if marked_session(quarter) is None]
+    served = set(times)
+    hours = {hour: bucket_end(zone, "hour", hour) for quarter in times for hour in _hours(zone, quarter, sealed)}
+    near = _sessions_near(conn, hours)
+    found = Slice(sessions={session for held in near.values() for session in held})
+    found.hours = _hour_rows(conn, hours, near)
+    found.tied = _tied_rows(conn, zone, quarters(times), hours, sealed)
+    facts = 0
+    for quarter, session in {quarter: marked_session(quarter) for quarter, _, _ in marks}.items():
+        if session is not None and facts <= SLICE_FACTS:
+            served.add(quarter)
+            facts += _point_rows(conn, session, sealed, found.points)
+    found.marks = [mark for mark in marks if mark[0] in served]
+    found.served = len(served)
     return found
 
 
 def apply(conn: Connection, zone: ZoneInfo, found: Slice) -> int:
-    """Write what `prepare` found and take its marks away; the number of quarters. In the caller's transaction."""
+    """Write what `prepare` found and take its marks away; how many it served. In the caller's transaction."""
     replace_rows(conn, Period.HOURLY, found.hours)
     replace_rows(conn, Period.HOURLY, found.tied, _TIED)
     replace_rows(conn, Period.POINT, found.points)
     sum_days(conn, zone, found.hours.keys() | found.tied.keys())
     conn.executemany(_UNMARK, found.marks)
-    return found.quarters
+    _mark(conn, [session_mark(session) for session in sorted(found.sessions)])
+    return found.served
 
 
 def reset(conn: Connection, zone: ZoneInfo) -> None:
@@ -168,17 +166,14 @@ def mark_everything(conn: Connection) -> None:
         time = f"(occurred_at + {shift})"
         conn.execute(
             "INSERT INTO dirty (quarter, host, seq)"
-            f" SELECT DISTINCT {time} - ({time} % {QUARTER_MS} + {QUARTER_MS}) % {QUARTER_MS}, 0, 0"
+            f" SELECT DISTINCT {time} - ({time} % {QUARTER_MS} + {QUARTER_MS}) % {QUARTER_MS}, {_NOBODY}, 0"
             " FROM fact WHERE occurred_at IS NOT NULL ON CONFLICT DO NOTHING"
         )
     untimed = conn.execute(
         "SELECT DISTINCT c.session FROM fact f JOIN context c ON c.id = f.context"
         " WHERE f.occurred_at IS NULL AND c.session IS NOT NULL"
     ).fetchall()
-    conn.executemany(
-        "INSERT INTO dirty (quarter, host, seq) VALUES (?, 0, 0) ON CONFLICT DO NOTHING",
-        [(session_mark(int(row[0])),) for row in untimed],
-    )
+    _mark(conn, [session_mark(int(row[0])) for row in untimed])
 
 
 def rebuild(conn: Connection, zone: ZoneInfo) -> int:
@@ -198,61 +193,90 @@ def _hours(zone: ZoneInfo, quarter: int, sealed: int) -> set[int]:
     return {max(hour, sealed) for hour in hours if bucket_end(zone, "hour", hour) > sealed}
 
 
-def _sessions_near(conn: Connection, zone: ZoneInfo, hour: int) -> set[int]:
-    """Sessions with a fact that begins in the hour or within `IDLE_CUTOFF_MS` of it."""
-    rows = conn.execute(
-        "SELECT DISTINCT c.session FROM fact f JOIN context c ON c.id = f.context"
-        " WHERE f.occurred_at >= ? AND f.occurred_at < ?",
-        (hour - IDLE_CUTOFF_MS, bucket_end(zone, "hour", hour) + IDLE_CUTOFF_MS),
+def _mark(conn: Connection, marks: Collection[int]) -> None:
+    conn.executemany(
+        "INSERT INTO dirty (quarter, host, seq) VALUES (?, ?, 0) ON CONFLICT DO NOTHING",
+        [(mark, _NOBODY) for mark in marks],
     )
-    return {int(row[0]) for row in rows if row[0] is not None}
 
 
-def _timeline(conn: Connection, session: int) -> list[Record]:
-    """The record times of a session's facts with their places, ascending."""
-    facts = of_sessions(conn.dialect, [session])
+def _sessions_near(conn: Connection, hours: dict[int, int]) -> dict[int, set[int]]:
+    """Sessions with a fact that begins in an hour (start → end) or within `IDLE_CUTOFF_MS` of it, by hour."""
+    found: dict[int, set[int]] = {hour: set() for hour in hours}
+    if hours:
+        facts = in_spans([(start - IDLE_CUTOFF_MS, end + IDLE_CUTOFF_MS) for start, end in hours.items()])
+        sql = (
+            f"SELECT DISTINCT {facts.bucket}, c.session FROM {facts.source} JOIN context c ON c.id = f.context"
+            f" WHERE {facts.where} AND c.session IS NOT NULL"
+        )
+        for start, session in conn.execute(sql, facts.values):
+            found[start + IDLE_CUTOFF_MS].add(session)
+    return found
+
+
+def _timelines(conn: Connection, sessions: Collection[int], start: int = FIRST, end: int = LAST) -> Timelines:
+    """The record times in [start, end) of the sessions' facts with their places, ascending."""
+    if not sessions:
+        return {}
+    facts = of_sessions(conn.dialect, sorted(sessions))
+    within = " OR ".join(f"(f.{column} >= ? AND f.{column} < ?)" for column in _TIMES)
     sql = (
-        f"SELECT f.occurred_at, f.ended_at, f.result_at, {PLACE_SQL} FROM {facts.source}"
-        f" JOIN context c ON c.id = f.context WHERE {facts.where}"
+        f"SELECT {facts.bucket}, {', '.join(f'f.{column}' for column in _TIMES)}, {PLACE_SQL} FROM {facts.source}"
+        f" JOIN context c ON c.id = f.context WHERE {facts.where} AND ({within})"
     )
-    records: set[Record] = set()
-    for first, last, result, *place in conn.execute(sql, facts.values):
+    records: dict[int, set[Record]] = {session: set() for session in sessions}
+    for session, first, last, result, *place in conn.execute(sql, (*facts.values, *((start, end) * len(_TIMES)))):
         where = Place(*place)
-        records.update((time, where) for time in (first, last, result) if time is not None)
-    return sorted(records)
+        records[session].update((time, where) for time in (first, last, result) if time is not None)
+    return {session: sorted(held) for session, held in records.items()}
 
 
-def _hour_rows(conn: Connection, zone: ZoneInfo, near: dict[int, Sessions]) -> Rows:
-    """All rows of these hours; with each hour come the sessions that are near it."""
-    rows: Rows = {hour: [] for hour in near}
-    if not near:
+def _hour_rows(conn: Connection, hours: dict[int, int], near: dict[int, set[int]]) -> Rows:
+    """All rows of these hours (start → end), of which `near` names the sessions that may be active there."""
+    rows: Rows = {hour: [] for hour in hours}
+    if not hours:
         return rows
-    spans = {hour: bucket_end(zone, "hour", hour) for hour in sorted(near)}
-    facts = in_spans(list(spans.items()))
+    facts = in_spans(list(hours.items()))
     for part in (event_rows(conn, facts), usage_rows(conn, facts)):
         for hour, held in part.items():
             rows[hour] += held
     counts = session_counts(conn, facts)
-    for hour, sessions in near.items():
-        for session, timeline in sessions.items():
-            active = active_ms(timeline, hour, spans[hour])
+    sessions = {session for held in near.values() for session in held}
+    around = (min(hours) - IDLE_CUTOFF_MS, max(hours.values()) + IDLE_CUTOFF_MS + 1)
+    timelines = _timelines(conn, sessions, *around)
+    for hour, end in hours.items():
+        for session in near[hour]:
+            active = active_ms(timelines[session], hour, end)
             rows[hour] += session_rows(session, counts.get(hour, {}).get(session, {}), active)
     return rows
 
 
-def _point_rows(conn: Connection, timelines: Sessions, sealed: int) -> Rows:
-    """The points of these sessions, but for those of which facts are gone."""
-    sessions = timelines.keys() - (_gone(conn, timelines.keys()) if sealed > FIRST else set())
-    rows: Rows = {session: [] for session in sessions}
-    if not sessions:
-        return rows
-    facts = of_sessions(conn.dialect, sorted(sessions))
-    counts = session_counts(conn, facts)
-    for session, held in event_rows(conn, facts).items():
-        rows[session] += held
-    for session in sessions:
-        rows[session] += session_rows(session, counts.get(session, {}).get(session, {}), active_ms(timelines[session]))
+def _tied_rows(
+    conn: Connection, zone: ZoneInfo, spans: Collection[Span], hours: Collection[int], sealed: int
+) -> Rows:
+    """Rows of `_TIED` in further hours: those in which a call or request lies that is tied to one in `spans`."""
+    others = {
+        hour
+        for family in _TIED
+        for start, end in tied(conn, spans, family)
+        for quarter in range(start, end, QUARTER_MS)
+        for hour in _hours(zone, quarter, sealed)
+    }
+    rows: Rows = {hour: [] for hour in others.difference(hours)}
+    if rows:
+        rows |= usage_rows(conn, in_spans([(hour, bucket_end(zone, "hour", hour)) for hour in rows]), _TIED)
     return rows
+
+
+def _point_rows(conn: Connection, session: int, sealed: int, points: Rows) -> int:
+    """Put the points of the session into `points`, unless facts of it are gone; the number of its facts."""
+    if sealed > FIRST and _gone(conn, [session]):
+        return 0
+    facts = of_sessions(conn.dialect, [session])
+    counts = session_counts(conn, facts).get(session, {}).get(session, {})
+    active = active_ms(_timelines(conn, [session])[session])
+    points[session] = event_rows(conn, facts).get(session, []) + session_rows(session, counts, active)
+    return sum(counts.values())
 
 
 def _gone(conn: Connection, sessions: Collection[int]) -> set[int]:

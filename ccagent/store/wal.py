@@ -15,7 +15,7 @@ from typing import Final
 import apsw
 
 from ccagent.errors import StoreError
-from ccagent.store.connection import SqliteConnection
+from ccagent.store.connection import SqliteConnection, scalar
 from ccagent.store.size import file_size
 
 WAIT_MS: Final = 50
@@ -55,6 +55,7 @@ def fold_in(database: str, *, truncate: bool = False) -> Folded:
     try:
         # A connection of its own: the writer's would hold up the writer.
         with closing(SqliteConnection(database)) as conn:
+            scalar(conn, "SELECT COUNT(*) FROM sqlite_schema")  # before it has read it knows of no log
             frames, done = conn.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
             if not truncate or done < frames:
                 return Folded(frames=frames, done=done)

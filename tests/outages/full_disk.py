@@ -1,9 +1,9 @@
 """A server whose disk is full and is emptied again, and a daemon that writes into it: what became of that, as JSON.
 
-    unshare --mount python -m tests.outages.full_disk FOLDER
+    unshare --mount python -m tests.outages.full_disk FOLDER tables|everything
 
-Run where it may mount. FOLDER becomes a disk of DISK_MIB for the database's tables (not for the server's own log of
-changes: without that a server does not run at all).
+Run where it may mount. Below FOLDER a small disk is made: for the database's tables, or for all that the server has. Its
+own log of changes is then on it, too; without room for that a server ends, and is started again when there is room.
 """
 
 from __future__ import annotations
@@ -12,48 +12,65 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.daemon.rig import until
 from tests.outages.rig import served
 from tests.pg import Server, give_away
 
-DISK_MIB = 48
+DISK_MIB = {"tables": 48, "everything": 192}
 BALLAST_STEP = 256 * 1024
 LEFT_BYTES = 1_500_000
 """What the ballast leaves: a few thousand facts."""
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, what: str) -> None:
     """Mount, play, and print what was found."""
     disk = folder / "disk"
     disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_MIB}m,mode=0777", "none", disk], check=True)
-    with Server() as server:
-        tables = disk / "tables"
-        tables.mkdir()
-        give_away(tables)
-        server.rows(f"CREATE TABLESPACE small LOCATION '{tables}'")
-        url = server.tcp_uri(server.create_database(options="TABLESPACE small"))
-        with served(folder / "ground", url) as ground:
-            daemon = ground.start()
-            with ground.writing(seed=1):
-                daemon.until(ground.taken, "something is taken in")
-                _fill(disk)
-                daemon.until(lambda: "no room left" in ground.problems(), "the status says that the disk is full")
-                refused = ground.events(daemon, "store.refused")
-                (disk / "ballast").unlink()
-                stuck = ground.taken()
-                daemon.until(lambda: ground.taken() > stuck, "it goes on")
-            ground.until_all_is_taken(daemon)
-            until(lambda: not ground.problems(), "the status is clean again")
-            found = {
-                "refused": refused,
-                "alive": daemon.process.poll() is None,
-                "findings": ground.findings(),
-                "differences": ground.differences(),
-            }
+    size = f"size={DISK_MIB[what]}m,mode=0777"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", size, "none", disk], check=True)
+    with serving(disk, what) as (server, url), served(folder / "ground", url) as ground:
+        daemon = ground.start()
+        with ground.writing(seed=1):
+            daemon.until(ground.taken, "something is taken in")
+            _fill(disk)
+            words = "no room left" if what == "tables" else "postgresql://"
+            daemon.until(lambda: words in ground.problems(), "the status says so")
+            (disk / "ballast").unlink()
+            stuck = ground.taken()
+
+            def goes_on() -> bool:
+                if not server.running:
+                    server.start()
+                return ground.taken() > stuck
+
+            daemon.until(goes_on, "it goes on")
+        ground.until_all_is_taken(daemon)
+        until(lambda: not ground.problems(), "the status is clean again")
+        found = {
+            "alive": daemon.process.poll() is None,
+            "findings": ground.findings(),
+            "differences": ground.differences(),
+        }
     print(json.dumps(found))
+
+
+@contextmanager
+def serving(disk: Path, what: str) -> Iterator[tuple[Server, str]]:
+    """A server with that on the small disk, and a database in it."""
+    place = disk / what
+    place.mkdir()
+    give_away(place)
+    if what == "everything":
+        with Server(folder=place, settings={"max_wal_size": "64MB", "restart_after_crash": "off"}) as server:
+            yield server, server.tcp_uri(server.create_database())
+        return
+    with Server() as server:
+        server.rows(f"CREATE TABLESPACE small LOCATION '{place}'")
+        yield server, server.tcp_uri(server.create_database(options="TABLESPACE small"))
 
 
 def _fill(disk: Path) -> None:
@@ -64,4 +81,4 @@ def _fill(disk: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2])

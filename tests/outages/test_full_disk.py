@@ -25,13 +25,12 @@ def open_folder() -> Iterator[Path]:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not LONG, reason="takes a quarter of a minute; see CCAGENT_KILLS")
-def test_a_full_disk_at_the_server_is_waited_for(open_folder: Path) -> None:
+@pytest.mark.parametrize("what", ["tables", "everything"])
+def test_a_full_disk_at_the_server_is_waited_for(open_folder: Path, what: str) -> None:
     if reason := unavailable():
         pytest.skip(reason)
 
-    done = in_a_mount_namespace([sys.executable, "-m", "tests.outages.full_disk", str(open_folder)])
+    done = in_a_mount_namespace([sys.executable, "-m", "tests.outages.full_disk", str(open_folder), what])
 
     assert done.returncode == 0, done.stderr[-3_000:]
-    found = json.loads(done.stdout)
-    assert found.pop("refused") > 0
-    assert found == {"alive": True, "findings": [], "differences": 0}
+    assert json.loads(done.stdout) == {"alive": True, "findings": [], "differences": 0}

@@ -16,7 +16,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from tests.daemon.rig import until
 from tests.outages.impatient import SILENCE_SECONDS
-from tests.outages.rig import IMPATIENT, LONG, Served, served
+from tests.outages.rig import IMPATIENT, LONG, served
 from tests.pg import Server, dbname
 from tests.pgproxy import Proxy
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ccagent.errors import ConfigError
-from ccagent.store.location import parse_database
+from ccagent.store.location import parse_database, passwords
 
 
 @pytest.mark.parametrize(
@@ -42,6 +42,19 @@ def test_no_password_is_shown(url: str, display: str) -> None:
     assert database.display.startswith(display)
     assert "cret" not in f"{database} {database!r} {database.display} {database.sidecar}"
     assert Path(database.sidecar).parent == Path("/state")
+
+
+@pytest.mark.parametrize(
+    ("url", "found"),
+    [
+        ("postgresql://ann:se:cr@et@db:5432/facts", ["se:cr@et"]),
+        ("postgresql://ann:se/cr?et@db/facts?sslpassword=other", ["se/cr?et", "other"]),
+        ("postgresql://ann@db/facts?password=secret&sslmode=require", ["secret"]),
+        ("postgresql://one:5432,two:5433/facts", []),
+    ],
+)
+def test_the_passwords_of_a_url_are_found_as_they_stand_there(url: str, found: list[str]) -> None:
+    assert passwords(url) == found
 
 
 def test_two_databases_have_two_sidecars() -> None:
