@@ -96,7 +96,9 @@ class Caring:
         limits = self._limits
         size = wal.wal_bytes(path)
         idle = self._live.caught_up and not self._live.unread_bytes
-        urgent = size > limits.truncate and (self._live.caught_up or size > limits.alarm)
+        # A catch-up lets it grow; and a log that somebody else cuts makes a backup begin anew.
+        patient = not self._live.caught_up or self._backup is not None
+        urgent = size > (limits.alarm if patient else limits.truncate)
         if (urgent or (idle and size > limits.passive)) and self._changed(path):
             try:
                 folded = wal.fold_in(path, truncate=urgent)

@@ -24,6 +24,9 @@ TICK_SECONDS: Final = 1.0
 ROLLUP_SECONDS: Final = 5.0
 """Between two looks for stale rollups while lines come in: usage reads facts, so nobody waits for these."""
 
+OTHERS_SECONDS: Final = 30.0
+"""Between two looks for rollups that other hosts' facts have made stale."""
+
 REPLACED_SECONDS: Final = 30.0
 """Between two checks that the database at its path is still the one that is open."""
 
@@ -56,6 +59,7 @@ class Scheduling:
         self._changed.set()
         self._failing: set[str] = set()
         self._next_rollup = 0.0
+        self._next_look = 0.0
         self._next_check = REPLACED_SECONDS
         self._next_optimize = OPTIMIZE_SECONDS
         self._log = get_logger()
@@ -73,9 +77,10 @@ class Scheduling:
     def tick(self, now: float, stopping: Callable[[], bool] = lambda: False) -> None:
         """Whatever is due at `now` (steady seconds). StoreError when the database was replaced under the process."""
         # While the first catch-up runs every bucket would be computed many times over.
-        if self._live.caught_up and self._changed.is_set() and now >= self._next_rollup:
+        others = self._store.conn.dialect.shared and now >= self._next_look
+        if self._live.caught_up and (others or self._changed.is_set()) and now >= self._next_rollup:
             self._changed.clear()
-            self._next_rollup = now + ROLLUP_SECONDS
+            self._next_rollup, self._next_look = now + ROLLUP_SECONDS, now + OTHERS_SECONDS
             self.refresh()
         if now >= self._next_check:
             self._next_check = now + REPLACED_SECONDS

@@ -15,6 +15,7 @@ from ccagent.store.usage_rows import USAGE_VALUES, Select, relation
 if TYPE_CHECKING:
     from ccagent.rollups.spans import Cover
     from ccagent.store.connection import Connection
+    from ccagent.store.dialect import Dialect
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ class Amounts:
 
     def sums(self, conn: Connection) -> Iterator[tuple[int | None, int, tuple[int, ...]]]:
         """Of each group: its key, the number of its sessions, the sums of `USAGE_VALUES`."""
-        found = self.select()
+        found = self.select(conn.dialect)
         if found is not None:
             sums = ", ".join(f"SUM({column})" for column in USAGE_VALUES)
             sql = f"SELECT g, COUNT(DISTINCT NULLIF(session, 0)), {sums} FROM ({found[0]}) a GROUP BY 1"
@@ -71,7 +72,7 @@ class Amounts:
 
     def sessions(self, conn: Connection, groups: Collection[int]) -> Iterator[tuple[int, int]]:
         """Pairs of a group's key and a session (name id) in it, each once, for these groups."""
-        found = self.select()
+        found = self.select(conn.dialect)
         if found is not None and groups:
             dialect = conn.dialect
             sql = (
@@ -81,16 +82,16 @@ class Amounts:
             for row in conn.execute(sql, (*found[1], dialect.listed(groups))):
                 yield int(row[0]), int(row[1])
 
-    def select(self) -> Select | None:
+    def select(self, dialect: Dialect) -> Select | None:
         """Rows of g (the group), session (name id) and `USAGE_VALUES`, not yet summed; None where nothing is covered."""
         parts: list[Select] = []
         spans = [(Period.DAILY, span) for span in self.cover.days] + [(Period.HOURLY, span) for span in self.cover.hours]
         if spans:
             parts.append((self._rows(", ".join(f"({int(period)}, {a}, {b})" for period, (a, b) in spans)), ()))
         if self.cover.facts:
-            parts.append(self._facts(in_spans(self.cover.facts)))
+            parts.append(self._facts(dialect, in_spans(dialect, self.cover.facts)))
         if self.undated:
-            parts.append(self._facts(undated()))
+            parts.append(self._facts(dialect, undated()))
         if not parts:
             return None
         values: tuple[Any, ...] = sum((values for _, values in parts), ())
@@ -106,8 +107,8 @@ class Amounts:
             " AND r.bucket >= s.start AND r.bucket < s.until"
         )
 
-    def _facts(self, facts: Facts) -> Select:
-        sql, values = relation(self.grouping.family, facts)
+    def _facts(self, dialect: Dialect, facts: Facts) -> Select:
+        sql, values = relation(dialect, self.grouping.family, facts)
         columns = ", ".join(f"u.{column}" for column in USAGE_VALUES)
         return (
             f"SELECT {self.grouping.of_fact} AS g, COALESCE(c.session, 0) AS session, {columns}"

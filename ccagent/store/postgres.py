@@ -360,7 +360,10 @@ class PostgresStore(Writer):
                 with self._explained():
                     if self._pg.closed:
                         self._reconnect()
-                    return self._scheduler.held or self._scheduler.try_acquire()
+                    if self._scheduler.held:
+                        self._pg.execute("SELECT 1")  # the session may have ended, and the lock with it
+                        return True
+                    return self._scheduler.try_acquire()
             except StoreError as error:
                 if lost(error):
                     self._pg.close()

@@ -22,6 +22,7 @@ from ccagent.store.closing import release_agent
 from ccagent.store.connection import Connection, scalar
 from ccagent.store.generation import OF_FACTS, Correction
 from ccagent.store.ingest import Ingest
+from ccagent.store.late import Late
 from ccagent.store.provenance import follow_prices, keep_provenance
 from ccagent.store.sent import Sent
 from ccagent.store.side import CONTEXT_COLUMNS, DONE, made_id
@@ -155,10 +156,11 @@ class Swap:
         moved: list[bytes] = []
         last = b""
         sql = f"SELECT key FROM rebuild_keys WHERE key > ? ORDER BY key LIMIT {PAGE}"
-        sent = Sent(state)
+        sent, late = Sent(state), Late(state)
         while page := [bytes(row[0]) for row in state.conn.execute(sql, (last,))]:
             last = page[-1]
             exchange = _Page(state, self._side, page)
+            late.meet(exchange.sessions())
             inserts, updates, deletes = [], [], []
             for key in page:
                 old, new = exchange.old.get(key), exchange.new.get(key)
@@ -167,7 +169,9 @@ class Swap:
                 if old is None:
                     if new is not None:
                         row = self._fresh(state, new)
-                        correction.comes(row, _read(state, row))
+                        fact = _read(state, row)
+                        correction.comes(row, fact)
+                        late.note(row, fact)
                         inserts.append(row)
                     continue
                 if new is None:
@@ -175,6 +179,7 @@ class Swap:
                         fact = _read(state, old)
                         correction.goes(old, fact)
                         state.touch(fact)
+                        late.note(old, fact)
                         deletes.append((key,))
                         moved += [key] if fact.name in LAUNCHERS else []
                     continue
@@ -187,6 +192,8 @@ class Swap:
                 correction.goes(old, before)
                 correction.comes(row, after)
                 state.touch(before)
+                late.note(old, before)
+                late.note(row, after)
                 if before.context.session != after.context.session:
                     state.mark_session(before)
                 if told:
@@ -197,9 +204,10 @@ class Swap:
                     moved.append(key)
             self.counts.added += len(inserts)
             self.counts.dropped += len(deletes)
-            state.conn.executemany(rows.INSERT, inserts)
-            state.conn.executemany(rows.UPDATE, updates)
-            state.conn.executemany("DELETE FROM fact WHERE key = ?", deletes)
+            with late.followed(row[rows.KEY] for row in inserts):
+                state.conn.executemany(rows.INSERT, inserts)
+                state.conn.executemany(rows.UPDATE, updates)
+                state.conn.executemany("DELETE FROM fact WHERE key = ?", deletes)
         self.counts.kept = int(
             scalar(
                 state.conn,
@@ -362,6 +370,7 @@ class _Page:
     """Some facts on both sides, with the transcripts that hold them."""
 
     def __init__(self, state: Ingest, side: str, keys: list[bytes]) -> None:
+        self._state = state
         conn = state.conn
         dialect = conn.dialect
         listed = (dialect.listed(keys),)
@@ -377,6 +386,11 @@ class _Page:
         copies = f"SELECT c.key, c.file FROM {{table}} c JOIN {dialect.blobs} ON c.key = k.value"
         self._copies = _by_key(conn.execute(copies.format(table="contributor"), listed))
         self._fresh_copies = _by_key(conn.execute(copies.format(table=f"{side}contributor"), listed))
+
+    def sessions(self) -> set[str | None]:
+        """The sessions of all these facts."""
+        contexts = self._state.contexts
+        return {contexts.value(row[rows.CONTEXT]).session for rows_ in (self.old, self.new) for row in rows_.values()}
 
     def files_of(self, old: rows.Row | None) -> set[int | None]:
         """The transcripts of a fact as it was: None among them is one that is not known."""

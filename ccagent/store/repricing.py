@@ -22,6 +22,7 @@ from ccagent.store import rows
 from ccagent.store.connection import Connection, scalar
 from ccagent.store.generation import OF_PRICES, Correction
 from ccagent.store.ingest import Ingest
+from ccagent.store.late import Late
 from ccagent.store.provenance import keep_provenance
 from ccagent.store.sent import Sent
 from ccagent.store.writer import Writer, set_meta
@@ -121,7 +122,8 @@ class Repricing:
         state.names.learn(row[column] for row in found for column in rows.NAMED)
         counts = Repriced(requests=len(found))
         price = state.names.id(self._prices)
-        sent = Sent(state)
+        sent, late = Sent(state), Late(state)
+        late.meet({state.contexts.value(row[rows.CONTEXT]).session for row in found})
         costs, same = [], []
         for row in found:
             fact = rows.read(row, state.names, state.contexts)
@@ -138,11 +140,13 @@ class Repricing:
             costs.append((after, kept, number, state.host, state.next_seq(), row[rows.KEY]))
             self._note_unpriced(state, cursor, fact, before, after)
             state.touch(fact)
+            late.note(row, fact)
             counts.changed += 1
             counts.priced += before is None
             counts.unpriced += after is None
             counts.stale += sent.changed(fact, row)
-        conn.executemany(_COSTS, costs)
+        with late.followed():
+            conn.executemany(_COSTS, costs)
         conn.executemany(_PRICE, same)
         cursor.after = bytes(found[-1][rows.KEY]).hex()
         set_meta(conn, self._name, orjson.dumps(asdict(cursor)).decode())

@@ -100,7 +100,7 @@ def usage_rows(conn: Connection, facts: Facts, families: Collection[UsageFamily]
     found: Rows = {}
     head = len(DIMENSIONS)
     for family in families:
-        for bucket, rows in _by_bucket(conn.execute(*summed(family, facts))).items():
+        for bucket, rows in _by_bucket(conn.execute(*summed(conn.dialect, family, facts))).items():
             kept = found.setdefault(bucket, [])
             for row in rows:
                 values = row[head:]

@@ -63,6 +63,10 @@ SLICE_FACTS: Final = 10_000
 _TIMES: Final = ("occurred_at", "ended_at", "result_at")
 """Records of a fact, in the columns of its row."""
 
+LOCK: Final = 0x63636167_656E7402
+"""Advisory lock of Postgres under which rollups are written ("ccagent", 2). One host is elected to do it, but may not
+know yet that its session, and with it the election, is gone: what two compute at the same time would be the older's."""
+
 _TIED: Final = (UsageFamily.TOOL, UsageFamily.MODEL)
 """Families in which a fact counts in the hour of another, too."""
 
@@ -102,6 +106,8 @@ def refresh(conn: Connection, zone: ZoneInfo, *, limit: int = SLICE_QUARTERS) ->
 
     Runs in the caller's transaction and may be repeated. The newest quarters come first.
     """
+    if conn.dialect.shared:
+        conn.execute("SELECT pg_advisory_xact_lock(?)", (LOCK,))
     return apply(conn, zone, prepare(conn, zone, limit=limit))
 
 
@@ -204,7 +210,7 @@ def _sessions_near(conn: Connection, hours: dict[int, int]) -> dict[int, set[int
     """Sessions with a fact that begins in an hour (start → end) or within `IDLE_CUTOFF_MS` of it, by hour."""
     found: dict[int, set[int]] = {hour: set() for hour in hours}
     if hours:
-        facts = in_spans([(start - IDLE_CUTOFF_MS, end + IDLE_CUTOFF_MS) for start, end in hours.items()])
+        facts = in_spans(conn.dialect, [(start - IDLE_CUTOFF_MS, end + IDLE_CUTOFF_MS) for start, end in hours.items()])
         sql = (
             f"SELECT DISTINCT {facts.bucket}, c.session FROM {facts.source} JOIN context c ON c.id = f.context"
             f" WHERE {facts.where} AND c.session IS NOT NULL"
@@ -236,7 +242,7 @@ def _hour_rows(conn: Connection, hours: dict[int, int], near: dict[int, set[int]
     rows: Rows = {hour: [] for hour in hours}
     if not hours:
         return rows
-    facts = in_spans(list(hours.items()))
+    facts = in_spans(conn.dialect, list(hours.items()))
     for part in (event_rows(conn, facts), usage_rows(conn, facts)):
         for hour, held in part.items():
             rows[hour] += held
@@ -264,7 +270,7 @@ def _tied_rows(
     }
     rows: Rows = {hour: [] for hour in others.difference(hours)}
     if rows:
-        rows |= usage_rows(conn, in_spans([(hour, bucket_end(zone, "hour", hour)) for hour in rows]), _TIED)
+        rows |= usage_rows(conn, in_spans(conn.dialect, [(hour, bucket_end(zone, "hour", hour)) for hour in rows]), _TIED)
     return rows
 
 

@@ -22,7 +22,7 @@ from ccagent import __version__
 from ccagent.clock import Clock, SystemClock
 from ccagent.errors import StoreError
 from ccagent.store import rows, schema
-from ccagent.store.connection import Connection, scalar
+from ccagent.store.connection import Connection, SqliteConnection, scalar
 from ccagent.store.sqlite import SqliteStore
 from ccagent.store.writer import Writer, set_meta
 
@@ -49,6 +49,7 @@ _HOST: Final = (
 )
 CONTEXT_COLUMNS: Final = "id, session, project, cwd, branch, version, entrypoint, permission_mode, agent, skill, rank"
 _PRUNED: Final = "INSERT INTO {to}pruned (key) SELECT key FROM {of}pruned"
+_PAYLOADS: Final = "INSERT INTO {to}meta (name, value) SELECT name, value FROM {of}meta WHERE name = 'payloads_before'"
 _COPIED: Final = (
     "INSERT INTO {to}name (id, value) SELECT id, value FROM {of}name",
     f"INSERT INTO {{to}}context ({CONTEXT_COLUMNS}) SELECT {CONTEXT_COLUMNS} FROM {{of}}context",
@@ -119,11 +120,15 @@ class Side:
 
             create_schema(self._store, self.schema, lambda conn: self._seed(conn, "ccagent.", made))
             return self._open()
-        fresh = SqliteStore(str(self.path), clock=self._clock, prices=self._prices)
+        SqliteStore(str(self.path), clock=self._clock, prices=self._prices).close()
+        # Not through the store, which would leave statistics of tables that are half full: they mislead the planner.
+        conn = SqliteConnection(str(self.path))
         try:
-            _attached(fresh.conn, self._store.database.target, "source", lambda: self._seed(fresh.conn, "source.", made))
+            _attached(conn, self._store.database.target, "source", lambda: self._seed(conn, "source.", made))
+        except apsw.Error as error:
+            raise StoreError(f"{self.path} cannot be written: {error}; see that its folder has room") from error
         finally:
-            fresh.close()
+            conn.close()
         return self._open()
 
     def _seed(self, conn: Connection, of: str, made: object) -> None:
@@ -132,7 +137,7 @@ class Side:
         conn.execute("BEGIN")
         try:
             conn.execute("DELETE FROM host")
-            for statement in (_HOST, _FILES, _PRUNED, *(() if self.shared else _COPIED)):
+            for statement in (_HOST, _FILES, _PRUNED, _PAYLOADS, *(() if self.shared else _COPIED)):
                 conn.execute(statement.format(**words))
             set_meta(conn, "schema_version", str(schema.SCHEMA_VERSION))
             set_meta(conn, _MADE, orjson.dumps(made).decode())

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from ccagent.rollups.spans import Span
     from ccagent.store.dialect import Dialect
 
-
 @dataclass(frozen=True, slots=True)
 class Facts:
     """`SELECT … FROM {source} WHERE {where}` reads the facts, as `f`; `values` are the parameters in it, in order."""
@@ -30,11 +29,24 @@ def span_rows(spans: Iterable[Span]) -> str:
     return ", ".join(f"({start}, {end})" for start, end in spans)
 
 
-def in_spans(spans: Collection[Span]) -> Facts:
+def in_spans(dialect: Dialect, spans: Collection[Span]) -> Facts:
     """Facts that begin in one of the spans (at least one); `bucket` is the start of theirs."""
-    # CROSS JOIN keeps SQLite from turning the order round: a search in the index of times for each span.
     rows = f"(WITH span(start, until) AS (VALUES {span_rows(spans)}) SELECT start, until FROM span) s"
-    return Facts(f"{rows} CROSS JOIN fact f", "f.occurred_at >= s.start AND f.occurred_at < s.until", "s.start")
+    begun = "f.occurred_at >= s.start AND f.occurred_at < s.until"
+    return Facts(rows + searched(dialect, "f", begun), "1 = 1", "s.start")
+
+
+def searched(dialect: Dialect, alias: str, condition: str, *, left: bool = False) -> str:
+    """A join with `fact` under an alias: a search in an index for each row before it, whatever a planner thinks of it.
+
+    Bounds that come out of a join tell a planner nothing, and before the first ANALYZE it knows nothing at all: then it
+    likes to read all facts. SQLite keeps to the order of a CROSS JOIN and of a LEFT JOIN; Postgres does not look through
+    an OFFSET.
+    """
+    if dialect.shared:
+        kind = "LEFT" if left else "INNER"
+        return f" {kind} JOIN LATERAL (SELECT * FROM fact {alias} WHERE {condition} OFFSET 0) {alias} ON TRUE"
+    return f" {'LEFT' if left else 'CROSS'} JOIN fact {alias} ON {condition}"
 
 
 def undated() -> Facts:
@@ -44,10 +56,10 @@ def undated() -> Facts:
 
 def of_sessions(dialect: Dialect, sessions: Collection[int]) -> Facts:
     """Facts of the sessions (name ids, at least one); `bucket` is the session."""
-    source = f"{dialect.numbers} JOIN context place ON place.session = k.value JOIN fact f ON f.context = place.id"
-    return Facts(source, "1 = 1", "k.value", (dialect.listed(sessions),))
+    source = f"{dialect.numbers} JOIN context place ON place.session = k.value"
+    return Facts(source + searched(dialect, "f", "f.context = place.id"), "1 = 1", "k.value", (dialect.listed(sessions),))
 
 
 def with_keys(dialect: Dialect, keys: Collection[bytes], bucket: int = 0) -> Facts:
     """The facts with these keys (at least one), all in one bucket."""
-    return Facts(f"{dialect.blobs} JOIN fact f ON f.key = k.value", "1 = 1", str(bucket), (dialect.listed(keys),))
+    return Facts(dialect.blobs + searched(dialect, "f", "f.key = k.value"), "1 = 1", str(bucket), (dialect.listed(keys),))

@@ -15,18 +15,18 @@ from ccagent.rollups.buckets import QUARTER_MS, marked_session
 from ccagent.rollups.spans import FIRST, Span, merged, whole
 from ccagent.rollups.usage import UsageFamily
 from ccagent.store.connection import Connection, scalar
-from ccagent.store.sources import in_spans
+from ccagent.store.sources import in_spans, searched
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
-_CALL: Final = f"f.type = {int(EventType.TOOL_CALL)} AND f.request IS NOT NULL"
+_LLM: Final = int(EventType.LLM_REQUEST)
+_TOOL: Final = int(EventType.TOOL_CALL)
 _OTHERS: Final[dict[UsageFamily, str]] = {
     # the requests of calls: their shares by tool change with a call
-    UsageFamily.TOOL: f"JOIN fact o ON {_CALL} AND o.key = f.request AND o.type = {int(EventType.LLM_REQUEST)}",
+    UsageFamily.TOOL: f"f.type = {_TOOL} AND o.key = f.request AND o.type = {_LLM}",
     # the calls of requests: their model is that of the request
-    UsageFamily.MODEL: f"JOIN fact o ON f.type = {int(EventType.LLM_REQUEST)} AND o.request = f.key"
-    f" AND o.type = {int(EventType.TOOL_CALL)}",
+    UsageFamily.MODEL: f"f.type = {_LLM} AND o.request = f.key AND o.type = {_TOOL}",
 }
 
 
@@ -39,9 +39,10 @@ def tied(conn: Connection, spans: Collection[Span], family: UsageFamily) -> list
     """Quarters outside of `spans` whose rows of `family` change with what lies in them."""
     if not spans or family not in _OTHERS:
         return []
-    facts = in_spans(spans)
+    facts = in_spans(conn.dialect, spans)
+    others = searched(conn.dialect, "o", _OTHERS[family])
     sql = (
-        f"SELECT DISTINCT o.occurred_at - o.occurred_at % {QUARTER_MS} FROM {facts.source} {_OTHERS[family]}"
+        f"SELECT DISTINCT o.occurred_at - o.occurred_at % {QUARTER_MS} FROM {facts.source}{others}"
         f" WHERE {facts.where} AND o.occurred_at >= 0 AND (o.occurred_at < s.start OR o.occurred_at >= s.until)"
     )
     return quarters(int(row[0]) for row in conn.execute(sql, facts.values))

@@ -1,6 +1,6 @@
 """What facts amount to in the shape of the usage families (rollups/usage.py): for rollups, and for what they do not cover.
 
-`relation(family, facts)` is a SELECT of one row a fact and item, not yet summed, with the columns `context`, `item` (name
+`relation(dialect, family, facts)` is a SELECT of one row a fact and item, not yet summed, with the columns `context`, `item` (name
 id of tool or model, NULL for none), `occurred_at`, `bucket` and those of `USAGE_VALUES`.
 """
 
@@ -11,7 +11,8 @@ from typing import Any, Final
 
 from ccagent.facts.model import EventType, Flag, Quality
 from ccagent.rollups.usage import ITEM, USAGE_COLUMNS, UsageFamily
-from ccagent.store.sources import Facts
+from ccagent.store.dialect import Dialect
+from ccagent.store.sources import Facts, searched
 
 USAGE_VALUES: Final = tuple(USAGE_COLUMNS.values())
 """Columns of a rollup row that usage rows fill; the others are 0."""
@@ -82,32 +83,33 @@ _SHARES: Final = _columns(
 """Of one call's share `x` in its request."""
 
 
-def relation(family: UsageFamily, facts: Facts) -> Select:
+def relation(dialect: Dialect, family: UsageFamily, facts: Facts) -> Select:
     """The rows that `facts` add to a family."""
     if family is UsageFamily.TOOL:
-        return _by_tool(facts)
+        return _by_tool(dialect, facts)
     if family is UsageFamily.MODEL:
-        return _by_model(facts)
+        return _by_model(dialect, facts)
     head = f"SELECT f.context, NULL AS item, f.occurred_at, {facts.bucket} AS bucket, {_PLAIN}"
     return f"{head} FROM {facts.source} WHERE {facts.where}", facts.values
 
 
-def _by_model(facts: Facts) -> Select:
+def _by_model(dialect: Dialect, facts: Facts) -> Select:
     return (
         f"SELECT f.context, CASE WHEN {_LLM} THEN f.name WHEN {_TOOL} THEN request.name END AS item, f.occurred_at,"
         f" {facts.bucket} AS bucket, {_PLAIN} FROM {facts.source}"
-        f" LEFT JOIN fact request ON request.key = f.request"
+        f"{searched(dialect, 'request', 'request.key = f.request', left=True)}"
         f" WHERE {facts.where} AND ({_LLM} OR {_TOOL} OR {_COMPACTION})"
     ), facts.values
 
 
-def _by_tool(facts: Facts) -> Select:
+def _by_tool(dialect: Dialect, facts: Facts) -> Select:
     amounts = [f"{sql} AS {amount}" for amount, sql in _AMOUNTS.items()]
     counted = [f"{_one(sql)} AS {amount}" for amount, sql in _COUNTED.items()]
+    calls = f"w.request = f.key AND w.type = {int(EventType.TOOL_CALL)}"
     shares = (
         f"SELECT f.context, w.name AS item, f.occurred_at, {facts.bucket} AS bucket, {', '.join([*amounts, *counted])},"
         " ROW_NUMBER() OVER (PARTITION BY f.key ORDER BY w.native, w.key) AS place, COUNT(*) OVER (PARTITION BY f.key)"
-        f" AS calls FROM {facts.source} LEFT JOIN fact w ON w.request = f.key AND w.type = {int(EventType.TOOL_CALL)}"
+        f" AS calls FROM {facts.source}{searched(dialect, 'w', calls, left=True)}"
         f" WHERE {facts.where} AND {_LLM}"
     )
     return (
@@ -117,9 +119,9 @@ def _by_tool(facts: Facts) -> Select:
     ), facts.values * 2
 
 
-def summed(family: UsageFamily, facts: Facts) -> Select:
+def summed(dialect: Dialect, family: UsageFamily, facts: Facts) -> Select:
     """The rollup rows that `facts` amount to: bucket, the dimensions of a rollup row, sums of `USAGE_VALUES`."""
-    sql, values = relation(family, facts)
+    sql, values = relation(dialect, family, facts)
     places = {"project": "COALESCE(c.project, 0)"}
     if family is UsageFamily.PLACE:
         places |= {column: f"COALESCE(c.{column}, 0)" for column in ("branch", "agent", "skill")}

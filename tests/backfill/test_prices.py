@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -259,7 +258,7 @@ def test_prices_that_change_in_the_middle_are_looked_at_from_the_start(full: Gro
 
 def test_facts_whose_transcripts_are_gone_get_their_cost_too(full: Ground) -> None:
     for path in full.tree.root.rglob("*.jsonl"):
-        os.unlink(path)
+        path.unlink()
 
     report = recompute(full, {"claude-opus-4-6": DEAR})
 

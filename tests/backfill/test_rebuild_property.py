@@ -9,11 +9,16 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ccagent.job import Job
 from ccagent.metrics import names
-from tests.backfill.ground import Ground, cost_of_facts, tokens_booked, tokens_of_facts, tomorrow
+from ccagent.store.generation import OF_FACTS
+from ccagent.store.retention import Pruning, Rules
+from tests.backfill.ground import Generous, Ground, cost_of_facts, tokens_booked, tokens_of_facts, tomorrow
+from tests.sources.feed import START_MS
 from tests.sources.trees import trees
+from tests.store.pruned import DAY_MS, histories
 
-SOME = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+SOME = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def grown(ground: Ground, files: dict[str, bytes], chance: random.Random) -> None:
@@ -70,3 +75,69 @@ def test_under_other_rules_facts_are_those_of_a_new_store(files: dict[str, bytes
 
         assert ground.dump() == other.dump()
         laws(ground)
+
+
+def prune(ground: Ground, now_ms: int) -> int:
+    """Remove the facts of sessions that were over a month before; how many."""
+    with Job(ground.config(), ground.env) as job:
+        rules = Rules(payload_days=0, fact_months=1, max_bytes=0)
+        return Pruning(job.store, ground.reader, rules, job.zone, job.refresh_rollups, now_ms).run().facts
+
+
+def rolled(ground: Ground, column: str) -> dict[int, int]:
+    """The sum of a column over the rollups of requests, by period."""
+    found = ground.rows(f"SELECT period, SUM({column}) FROM rollup WHERE family = 4 GROUP BY 1")
+    return {int(period): int(amount or 0) for period, amount in found}
+
+
+def facts_of(ground: Ground, column: str) -> dict[int, int]:
+    """What the rollups ought to hold of the facts that are there: those without a time are in no bucket of time."""
+    timed, untimed = (
+        int(ground.rows(f"SELECT SUM({column}) FROM fact WHERE type = 4 AND occurred_at IS {which} NULL")[0][0] or 0)
+        for which in ("NOT", "")
+    )
+    return {1: timed, 2: timed, 3: timed, 4: timed + untimed}
+
+
+@SOME
+@given(histories(), st.integers(START_MS - 100 * DAY_MS, START_MS + 60 * DAY_MS))
+def test_what_retention_sealed_stays_under_the_same_rules(files: dict[str, bytes], moment: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        ground = Ground(Path(folder), f"{folder}/ccagent.db")
+        for path, data in files.items():
+            ground.tree.put(path, data)
+        ground.take_in()
+        prune(ground, moment)
+        rollups = "SELECT * FROM rollup ORDER BY period, family, bucket, project, branch, session_type, name, agent, skill"
+        before, rows = ground.dump(), ground.rows(rollups)
+        booked = {name: ground.labels(name) for name in OF_FACTS}
+
+        report = ground.rebuild()
+
+        assert (report["facts"]["added"], report["facts"]["dropped"]) == (0, 0)
+        assert ground.dump() == before
+        assert ground.rows(rollups) == rows
+        assert {name: ground.labels(name) for name in OF_FACTS} == booked
+        assert ground.faults() == []
+
+
+@SOME
+@given(histories(), st.integers(START_MS - 100 * DAY_MS, START_MS + 60 * DAY_MS))
+def test_sealed_rollups_follow_the_facts_that_are_left(files: dict[str, bytes], moment: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        ground = Ground(Path(folder), f"{folder}/ccagent.db")
+        for path, data in files.items():
+            ground.tree.put(path, data)
+        ground.take_in()
+        prune(ground, moment)
+        gone = {
+            period: amount - facts_of(ground, "token_output")[period]
+            for period, amount in rolled(ground, "token_output").items()
+        }
+
+        with tomorrow(Generous):
+            ground.rebuild()
+
+        left = facts_of(ground, "token_output")
+        assert rolled(ground, "token_output") == {period: left[period] + amount for period, amount in gone.items()}
+        assert ground.faults(recount=False) == []

@@ -71,6 +71,17 @@ def test_what_was_written_is_not_taken_back() -> None:
     assert budget.admit(names.TOKENS, "model", "b") == OVERFLOW
 
 
+def test_a_budget_that_is_renewed_knows_only_what_it_is_given() -> None:
+    budget = Budget(limits={"model": 2})
+    for value in ("a", "b", "c"):
+        budget.admit(names.TOKENS, "model", value)
+
+    budget.renew({(names.TOKENS, "model"): ["a"]})
+
+    assert (budget.fresh, budget.overflowed) == ([], {})
+    assert [budget.admit(names.TOKENS, "model", value) for value in ("a", "c", "b")] == ["a", "c", OVERFLOW]
+
+
 def test_a_value_that_a_closed_list_lacks_becomes_its_last() -> None:
     assert Budget().admit(names.STOP_REASONS, "type", "brand_new_reason") == "other"
 

@@ -64,6 +64,10 @@ class Ledger:
         self.conn.execute(f"INSERT INTO fact ({', '.join(row)}) VALUES ({marks})", list(row.values()))
         return fact_key(kind, native)
 
+    def go_back_to(self, seq: int) -> None:
+        """Give the numbers after this one again."""
+        self._seq = seq
+
     def tools(self, count: int, **values: Any) -> list[str]:
         """`count` closed tool calls of one turn; their ids."""
         ids = [f"toolu_{self._seq + number:04d}" for number in range(count)]

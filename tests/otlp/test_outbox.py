@@ -370,3 +370,26 @@ def test_an_idle_outbox_writes_and_sends_nothing(
         outbox.tick(NOW + second * 1_000)
 
     assert (ledger.writes, len(http.received.offered)) == (writes, requests)
+
+
+def test_what_closes_anew_behind_what_was_looked_through_is_sent(
+    http: Running, ledger: Ledger, senders: Senders, outboxes: Outboxes
+) -> None:
+    """The store lost its last commits, and gave the same numbers to other facts."""
+    epoch = [0]
+    outbox = outboxes(senders(http), epoch=lambda: epoch[0])
+    outbox.drain_once(NOW)
+    with ledger.conn:
+        for number in range(20):
+            ledger.fact(EventType.PROMPT, f"prompt-{number}")
+    settle(outbox)
+    ledger.conn.execute("DELETE FROM fact WHERE closed_seq > 5")
+    ledger.go_back_to(5)
+    natives = ledger.tools(3)
+
+    settle(outbox)
+    assert received(http) == []
+    epoch[0] += 1
+    settle(outbox)
+
+    assert set(received(http)) == ids(natives)

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 import psycopg
 import pytest
 
-from ccagent.errors import StoreError
+from ccagent.errors import AwayError, StoreError
 from ccagent.store.pgconnection import PgConnection, connect
-from ccagent.store.pgerrors import explained, lost, masked, retryable, store_error
+from ccagent.store.pgerrors import explained, lost, masked, refused, retryable, store_error
 from tests.pg import PASSWORD, Server, dbname
 from tests.pgproxy import Proxy
 
@@ -108,6 +108,24 @@ class TestAnotherTry:
 
         assert (retryable(fault), lost(fault)) == (False, False)
         assert str(store_error(fault, "db")).startswith('db refused: syntax error at or near "SELEKT";')
+
+    def test_a_value_that_does_not_fit_is_refused_for_ever(self, opened: Opener) -> None:
+        conn = opened()
+        faults = [
+            fault_of(conn, "INSERT INTO thing VALUES (9223372036854775808, '')"),
+            fault_of(conn, "INSERT INTO thing VALUES (NULL, '')"),
+        ]
+        for values in ((1 << 63, ""), (3, "\0"), (3, "\ud83d")):
+            with pytest.raises(psycopg.DataError) as raised:
+                conn.execute("INSERT INTO thing VALUES (?, ?)", values)
+            with pytest.raises(psycopg.DataError):
+                conn.executemany("INSERT INTO thing VALUES (?, ?)", [values])
+            faults.append(raised.value)
+
+        assert [(refused(fault), retryable(fault), lost(fault)) for fault in faults] == [(True, False, False)] * 5
+        assert not refused(fault_of(conn, "INSERT INTO thing VALUES (1, '')"))
+        assert not refused(fault_of(conn, "SELEKT 1"))
+        assert not refused(ValueError())
 
     def test_a_store_error_is_judged_by_its_cause(self, opened: Opener) -> None:
         error = StoreError("a message")
@@ -277,7 +295,9 @@ class TestSentences:
     def test_a_state_of_the_server_has_its_sentence(self, opened: Opener, state: str, sentence: str) -> None:
         fault = fault_of(opened(), f"DO $$ BEGIN RAISE EXCEPTION 'told' USING ERRCODE = '{state}'; END $$")
 
-        assert str(store_error(fault, "db")).startswith(sentence)
+        error = store_error(fault, "db")
+        assert str(error).startswith(sentence)
+        assert isinstance(error, AwayError) == (state in ("53300", "57P03", "08006"))
 
     def test_a_read_only_session_says_so(self, opened: Opener) -> None:
         conn = opened()

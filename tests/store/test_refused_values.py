@@ -79,6 +79,18 @@ def test_everything_but_the_refused_fact_goes_in(feed: Feed, spoil: Callable[[Ba
     assert feed.store.files()[0].offset == batch.bytes
 
 
+def test_a_zero_byte_is_a_matter_of_the_database(feed: Feed) -> None:
+    """The parser lets none through: a file would keep it, a server refuses it."""
+
+    def spoil(batch: Batch) -> None:
+        batch.facts[EventType.LLM_REQUEST][requests(batch)[1]].extra = '"\0"'
+
+    taken(feed, spoil)
+
+    refused = feed.scalar("SELECT COUNT(*) FROM quarantine WHERE reason = 'refused'")
+    assert (len(kept(feed)), refused) == ((2, 1) if feed.store.conn.dialect.shared else (3, 0))
+
+
 @pytest.mark.parametrize("spoil", [too_large, half_a_pair])
 def test_its_line_is_quarantined_and_counted(feed: Feed, spoil: Callable[[Batch], object]) -> None:
     batch = taken(feed, spoil)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 import subprocess
 import sys
 import time
@@ -109,7 +108,7 @@ def test_a_reader_of_the_newest_moment_keeps_it_from_being_cut_and_nobody_waits_
 
 def test_a_writer_at_work_is_not_waited_for(feed: Feed, path: Path) -> None:
     write(feed, "one")
-    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+    with closing(SqliteConnection(str(path))) as other:
         other.execute("BEGIN IMMEDIATE")
 
         assert not fold_in(str(path), truncate=True).truncated
