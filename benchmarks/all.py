@@ -35,6 +35,7 @@ QUICK: Final[dict[str, tuple[str, ...]]] = {
     "scrape": ("--scrapes", "5"),
     "spans": ("--runs", "1"),
     "stop": ("--tries", "2"),
+    "queries": ("--facts", "2000", "--rounds", "2"),
 }
 """The smallest run of each."""
 
@@ -52,7 +53,7 @@ def plan(tree: Path, large: Path | None) -> list[Run]:
     """What is run, in this order: the ones that need a quiet machine most come first."""
     largest = large or tree
     runs = [
-        *(Run(key=name, script=name, tree=tree) for name in ("latency", "scrape", "spans", "stop", "ingest")),
+        *(Run(key=name, script=name, tree=tree) for name in ("latency", "scrape", "queries", "spans", "stop", "ingest")),
         Run(key="restart", script="restart", tree=largest),
         Run(key="idle", script="idle", tree=largest),
     ]

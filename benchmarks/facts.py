@@ -25,6 +25,9 @@ DAY: Final = 24 * HOUR
 START: Final = 1_767_225_600_000
 """2026-01-01 00:00 UTC, the first day."""
 
+ZONE: Final = "Europe/Berlin"
+"""Of the rollups."""
+
 DAYS: Final = 120
 PROJECTS: Final = 12
 MODELS: Final = 8
@@ -63,7 +66,7 @@ class Filler:
             " ON CONFLICT DO NOTHING",
             (_HOST, self.facts),
         )
-        self.conn.execute("INSERT INTO meta (name, value) VALUES ('zone', 'Europe/Berlin') ON CONFLICT DO NOTHING")
+        self.conn.execute("INSERT INTO meta (name, value) VALUES ('zone', ?) ON CONFLICT DO NOTHING", (ZONE,))
         models = [self._name(f"claude-model-{number}") for number in range(MODELS)]
         tools = [self._name(f"Tool{number}") for number in range(TOOLS)]
         rows = islice(self._rows(chance, models, tools), self.facts)
@@ -79,7 +82,7 @@ class Filler:
 
     def refresh(self) -> None:
         """Bring all rollups up to date, and the planner's statistics."""
-        zone = ZoneInfo("Europe/Berlin")
+        zone = ZoneInfo(ZONE)
         done = 1
         while done:
             self.conn.execute("BEGIN")

@@ -42,6 +42,10 @@ TITLES: Final = {
     "latency": ("Latency", "A line is appended to a transcript that a running daemon follows."),
     "idle": ("Idle and memory", "CPU time and resident memory of a running daemon, as the system counts them."),
     "scrape": ("Scrape", "`/metrics` in the OpenMetrics format, asked for as a Prometheus server does."),
+    "queries": (
+        "Usage queries",
+        "Usage of a million facts of four months, by each grouping; the last quarter hour has just changed.",
+    ),
     "spans": ("Spans", "Closed facts from the database to a receiver in another process, over HTTP."),
     "stop": ("Stop", "SIGTERM to the end of the process; every try ended with exit code 0."),
 }

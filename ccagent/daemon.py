@@ -107,7 +107,8 @@ class Daemon:
         self._reload = threading.Event()
         self._exporting: Exporting | None = None
         self._listener: Any = None
-        self._waken: Callable[[], None] = lambda: None
+        self._waken: Callable[[], None] = self._leave_soon
+        self._hurry: threading.Timer | None = None
         self.database = parse_database(config.database, config.paths.state_dir)
         if self.database.kind == "sqlite":
             refuse_network(self.database.target)  # before anything there is touched: a dead server never answers
@@ -134,6 +135,8 @@ class Daemon:
                 rescue=Rescue.due(self.store, lambda path, words: self._log.warning("rescue", file=path, said=words)),
             )  # fmt: skip
             self._waken = self._wake_and_leave
+            if self._hurry is not None:
+                self._hurry.cancel()
             self.caring = Caring(self.store, self.live, self.clock, config.backup)
             self.retaining = Retaining(
                 self.store, self.readers.reader, self.zone, self.live, self.clock, config.retention
@@ -166,6 +169,12 @@ class Daemon:
             else:
                 self.live.problem("store", None)
                 return store
+
+    def _leave_soon(self) -> None:
+        """Told to end before the store is open: a server that does not answer is not waited for. Nothing was begun."""
+        self._hurry = threading.Timer(STOP_SECONDS, os._exit, args=(0,))
+        self._hurry.daemon = True
+        self._hurry.start()
 
     def _wake_and_leave(self) -> None:
         """Told to end: nobody sleeps on, nobody waits for a server that is away."""
@@ -240,6 +249,7 @@ class Daemon:
         """Close the database and give up the lock."""
         try:
             self.caring.close()
+            self.retaining.close()
             self.readers.close()
             self.store.close()
         finally:

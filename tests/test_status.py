@@ -16,6 +16,8 @@ from ccagent.service.live import Live, StatusFile
 from ccagent.store.instance import InstanceLock
 from ccagent.store.location import parse_database
 from ccagent.store.sqlite import SqliteStore
+from tests.sources.feed import Feed
+from tests.transcripts import Session
 
 NOW = 1_790_000_000_000
 
@@ -123,3 +125,24 @@ def test_a_database_that_cannot_be_read_is_a_problem_and_no_end(tmp_path: Path) 
 
     assert "today" not in document
     assert len(document["problems"]) == 1
+
+
+def test_how_much_is_kept_of_how_much_and_since_when_is_shown(database: str) -> None:
+    store = SqliteStore(database, clock=FakeClock(NOW))
+    for name, value in (("sealed_before", NOW - 7_200_000), ("pruned_at", NOW)):
+        store.set_meta(name, str(value))
+    session = Session("one", start=NOW - 60_000)
+    session.prompt("hello")
+    Feed(database, now_ms=NOW).read(session)
+    store.close()
+
+    document = alive(database, next_prune_ms=NOW + 86_400_000)
+
+    whole = len(session.content)
+    assert document["size"] == {
+        "transcripts_bytes": whole, "database_share": round(document["database"]["bytes"] / whole, 4), "share_limit": 0.12,
+    }  # fmt: skip
+    assert document["retention"] == {
+        "oldest_fact": "2026-09-21T14:12:21Z", "sealed_before": "2026-09-21T12:13:20Z",
+        "last_prune": "2026-09-21T14:13:20Z", "next_prune": "2026-09-22T14:13:20Z",
+    }  # fmt: skip

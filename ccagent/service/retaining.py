@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -46,7 +46,7 @@ class Retaining:
         self._live = live
         self._clock = clock
         self._pruning: Pruning | None = None
-        self._steps: Iterator[None] = iter(())
+        self._steps: Generator[None, None, None] | None = None
         self._log = get_logger()
         self._rules = rules_of(config)
         self._wait(AFTER_START_MS)
@@ -59,23 +59,28 @@ class Retaining:
         """A slice of the run that is due, if one is; `refresh` makes stale rollups anew. What fails is told and tried
         again after an hour."""
         now = self._clock.now_ms()
-        if self._pruning is None:
+        if self._pruning is None or self._steps is None:
             due = self._live.next_prune_ms or 0
             if due - now > EVERY_MS:  # the clock was set back
                 self._wait(EVERY_MS)
             if now < due or not self._live.caught_up:
                 return
-            if not self._rules.any:
-                self._wait(EVERY_MS)
-                return
             self._pruning = Pruning(self._store, self._reader, self._rules, self._zone, refresh, now)
             self._steps = self._pruning.steps()
-        self._go_on(self._pruning, stopping)
+        self._go_on(self._pruning, self._steps, stopping)
 
-    def _go_on(self, pruning: Pruning, stopping: Callable[[], bool]) -> None:
+    def close(self) -> None:
+        """Give up a run that is under way, while the store is still open; the next start goes on with it."""
+        if self._steps is not None:
+            self._steps.close()
+        self._pruning = self._steps = None
+
+    def _go_on(
+        self, pruning: Pruning, steps: Generator[None, None, None], stopping: Callable[[], bool]
+    ) -> None:
         end = time.perf_counter() + SLICE_SECONDS
         try:
-            for _ in self._steps:
+            for _ in steps:
                 if stopping() or time.perf_counter() >= end:
                     return
         except DamagedError:
@@ -95,7 +100,7 @@ class Retaining:
         self._end(EVERY_MS)
 
     def _end(self, pause_ms: int) -> None:
-        self._pruning, self._steps = None, iter(())
+        self._pruning = self._steps = None
         self._wait(pause_ms)
 
     def _wait(self, pause_ms: int) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import Final
@@ -12,12 +11,10 @@ from zoneinfo import ZoneInfo
 from ccagent.clock import Clock
 from ccagent.errors import DamagedError, StoreError
 from ccagent.logs import get_logger
-from ccagent.metrics import names as metric
 from ccagent.service.caring import Caring
 from ccagent.service.live import Live, StatusFile
 from ccagent.service.retaining import Retaining
-from ccagent.store import rollups
-from ccagent.store.ingest import Ingest
+from ccagent.store.refreshing import refresh_slice
 from ccagent.store.writer import Writer
 
 TICK_SECONDS: Final = 1.0
@@ -32,7 +29,7 @@ REPLACED_SECONDS: Final = 30.0
 
 OPTIMIZE_SECONDS: Final = 24 * 3_600.0
 SLICE: Final = 24
-"""Dirty quarters of one rollup transaction; it must not hold the write lock longer than 50 ms."""
+"""Dirty quarters of one rollup transaction: to write their rows takes less than the 50 ms that a lock may be held."""
 
 
 class Scheduling:
@@ -112,24 +109,13 @@ class Scheduling:
         else:
             self._failing.discard(what)
 
-    def _slice(self, state: Ingest) -> int:
-        started = time.perf_counter()
-        done = rollups.refresh(state.conn, self._zone, limit=SLICE)
-        if done:
-            state.wrote = True
-            state.booking.observe(metric.ROLLUP_DURATION, ("hourly",), time.perf_counter() - started)
-        return done
-
     def refresh(self) -> int:
         """Recompute all stale rollups, in slices; the number of quarters. In a shared database one host does."""
         total = 0
         if not self._store.elected():
             return total
         try:
-            while True:
-                done = self._store.run(self._slice)
-                if not done:
-                    break
+            while done := refresh_slice(self._store, self._zone, limit=SLICE):
                 total += done
         except DamagedError:
             raise

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ccagent.rollups.buckets import QUARTER_MS
 from ccagent.rollups.metrics import Period
 from ccagent.rollups.usage import ITEM, UsageFamily
-from ccagent.store.sources import Facts, in_spans, undated
+from ccagent.store.sources import Facts, in_spans, searched, undated
 from ccagent.store.usage_rows import USAGE_VALUES, Select, relation
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class Amounts:
         parts: list[Select] = []
         spans = [(Period.DAILY, span) for span in self.cover.days] + [(Period.HOURLY, span) for span in self.cover.hours]
         if spans:
-            parts.append((self._rows(", ".join(f"({int(period)}, {a}, {b})" for period, (a, b) in spans)), ()))
+            parts.append((self._rows(dialect, ", ".join(f"({int(period)}, {a}, {b})" for period, (a, b) in spans)), ()))
         if self.cover.facts:
             parts.append(self._facts(dialect, in_spans(dialect, self.cover.facts)))
         if self.undated:
@@ -97,14 +97,16 @@ class Amounts:
         values: tuple[Any, ...] = sum((values for _, values in parts), ())
         return " UNION ALL ".join(sql for sql, _ in parts), values
 
-    def _rows(self, spans: str) -> str:
+    def _rows(self, dialect: Dialect, spans: str) -> str:
         grouping = self.grouping
         columns = ", ".join(f"r.{column}" for column in USAGE_VALUES)
+        covered = (
+            f"r.period = s.period AND r.family = {int(grouping.family)} AND r.bucket >= s.start AND r.bucket < s.until"
+        )
         return (
             f"SELECT {grouping.of_row} AS g, r.name AS session, {columns}"
             f" FROM (WITH span(period, start, until) AS (VALUES {spans}) SELECT period, start, until FROM span) s"
-            f" CROSS JOIN rollup r WHERE r.period = s.period AND r.family = {int(grouping.family)}"
-            " AND r.bucket >= s.start AND r.bucket < s.until"
+            f"{searched(dialect, 'r', covered, table='rollup')}"
         )
 
     def _facts(self, dialect: Dialect, facts: Facts) -> Select:

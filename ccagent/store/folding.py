@@ -7,11 +7,12 @@ end of one, and whoever waits for the write lock waits for the disk.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
 import apsw
 
+from ccagent.errors import StoreError
 from ccagent.store.sqlite import CHECKPOINT_PAGES, MEMORY, SqliteStore
 from ccagent.store.wal import fold_in
 from ccagent.store.writer import Writer
@@ -44,5 +45,6 @@ def folding_between(store: Writer) -> Iterator[Callable[[], None]]:
     try:
         yield relieve
     finally:
-        store.between(lambda conn: conn.wal_autocheckpoint(CHECKPOINT_PAGES))
-        fold_in(store.path)
+        with suppress(StoreError):  # whatever ended the work is what is to be told
+            store.between(lambda conn: conn.wal_autocheckpoint(CHECKPOINT_PAGES))
+            fold_in(store.path)

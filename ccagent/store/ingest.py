@@ -15,6 +15,7 @@ from ccagent.facts.model import EventType, Flag
 from ccagent.facts.partial import Partial, merge
 from ccagent.facts.settle import settle
 from ccagent.metrics import names as metric
+from ccagent.rollups.buckets import quarter_of
 from ccagent.store import rows
 from ccagent.store.closing import close_rows, close_turns, release_agent
 from ccagent.store.sealed import following
@@ -85,6 +86,7 @@ class Ingest(Work):
                 self._copies.add((key, file))
         if self._copies:
             self.conn.executemany(_CONTRIBUTE, sorted(self._copies))
+        self._mark_ties(stored, (*inserts, *updates))
         self._records(batch, fresh)
         self._close_earlier(batch)
         self._links(batch, gone)
@@ -156,6 +158,26 @@ class Ingest(Work):
         }  # fmt: skip
         sessions = [self.names.id(session) for session in self._sealed]
         return following(self.conn, concerned | requests, self.sealed_before, sessions)
+
+    def _mark_ties(self, stored: dict[bytes, rows.Row], written: Iterable[rows.Row]) -> None:
+        """Mark the hours of what shares amounts with a written fact whose own marks do not lead there: the requests of
+        calls that were parted from them or have no time, the calls of requests without a time."""
+        requests, calls = set(), set()
+        for row in written:
+            if row[rows.TYPE] == EventType.TOOL_CALL:
+                old = stored.get(row[rows.KEY])
+                if old is not None and old[rows.REQUEST] is not None and old[rows.REQUEST] != row[rows.REQUEST]:
+                    requests.add(old[rows.REQUEST])
+                if row[rows.OCCURRED_AT] is None and row[rows.REQUEST] is not None:
+                    requests.add(row[rows.REQUEST])
+            elif row[rows.OCCURRED_AT] is None and row[rows.TYPE] == EventType.LLM_REQUEST:
+                calls.add(row[rows.KEY])
+        for column, keys in (("key", requests), ("request", calls)):
+            if keys:
+                dialect = self.conn.dialect
+                sql = f"SELECT f.occurred_at FROM {dialect.blobs} JOIN fact f ON f.{column} = k.value"
+                found = self.conn.execute(f"{sql} WHERE f.occurred_at >= 0", (dialect.listed(sorted(keys)),))
+                self._dirty |= {quarter_of(int(row[0])) for row in found}
 
     def _insert(self, key: bytes, fact: Partial, closing: bool, price: int) -> rows.Row:
         settled = settle(fact, self.prices)

@@ -46,17 +46,19 @@ class PgSide(PostgresStore):
 
     def _connect(self) -> PgConnection:
         """A session that looks for tables on the fresh side first. Its lock is the schema's, not the host's."""
-        return _session(self._target.target, self._side)
+        conn = connect(self._target.target, application_name=_name(), schema=self._side)
+        _look_first(conn, self._side)
+        return conn
 
 
 def create_schema(store: Writer, side: str, seed: Callable[[Connection], None]) -> None:
-    """Make the schema with its empty tables, and let `seed` fill them in a transaction of its own."""
-    try:
-        conn = _session(store.database.target, side)
-    except StoreError as error:
-        raise StoreError(f"{error}; a rebuild needs the right to create the schema {side}") from error
+    """Make the schema with its tables and let `seed` fill them, all in one transaction: it is whole or not there."""
+    conn = connect(store.database.target, application_name=_name())
     try:
         with conn.unhurried():
+            conn.execute("BEGIN")
+            conn.execute(f'CREATE SCHEMA "{side}"')
+            _look_first(conn, side)
             for table in schema.TABLES:
                 if table not in SHARED:
                     conn.execute(schema.create_table("postgres", table))
@@ -65,6 +67,7 @@ def create_schema(store: Writer, side: str, seed: Callable[[Connection], None]) 
                 if found is not None and found[1] not in SHARED:
                     conn.execute("CREATE " + sql.format(name=name))
             seed(conn)
+            conn.execute("COMMIT")
     except Exception as error:
         raise store.translated(error) from error
     finally:
@@ -73,10 +76,7 @@ def create_schema(store: Writer, side: str, seed: Callable[[Connection], None]) 
 
 def drop_schema(store: Writer, side: str) -> None:
     """Drop the schema and all in it."""
-    try:
-        conn = connect(store.database.target, application_name=_name())
-    except StoreError as error:
-        raise StoreError(f"{error}; the schema {side} of an earlier rebuild is still there") from error
+    conn = connect(store.database.target, application_name=_name())
     try:
         with conn.unhurried():
             conn.execute(f'DROP SCHEMA IF EXISTS "{side}" CASCADE')
@@ -86,10 +86,8 @@ def drop_schema(store: Writer, side: str) -> None:
         conn.close()
 
 
-def _session(url: str, side: str) -> PgConnection:
-    conn = connect(url, application_name=_name(), schema=side, create=True)
+def _look_first(conn: PgConnection, side: str) -> None:
     conn.execute("SELECT set_config('search_path', ?, false)", (f'"{side}", "{SCHEMA}"',))
-    return conn
 
 
 def _name() -> str:

@@ -140,6 +140,9 @@ class PostgresStore(Writer):
             conn = self._claim()
         self._pg = self.conn = conn
         self.ingest_state.reconnected(conn)
+        # Numbers are given outside of the counted transactions: another server may not know the last of them.
+        self.ingest_state.names.forget()
+        self.ingest_state.contexts.forget()
         self._scheduler = self._scheduler_lock()
 
     def _stored_commits(self) -> int | None:
@@ -424,9 +427,7 @@ class PostgresReaders:
 
 def connect_postgres_reader(database: Database) -> PgConnection:
     """A connection that cannot write. NoDataError where ccagent has written nothing yet."""
-    conn = connect(
-        database.target, application_name=f"ccagent reader {os.getpid()}", schema=SCHEMA, read_only=True
-    )
+    conn = connect(database.target, application_name=f"ccagent reader {os.getpid()}", schema=SCHEMA, read_only=True)
     try:
         if read_version(conn) == 0:
             raise NoDataError(f"{database.display} holds no facts yet; start `ccagent run`")

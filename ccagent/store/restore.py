@@ -115,6 +115,8 @@ def _returning(back: dict[bytes, Record]) -> Any:
         written = []
         for key in sorted(back):
             raw = back[key]
+            if raw["occurred_at"] is not None and raw["occurred_at"] < state.payloads_before:
+                raw = raw | {"extra": None}  # it would not go again: what is so old has been looked through
             seq = state.next_seq()
             # What was open when it was archived closed when it was removed.
             closed = _closing(conn, hosts.get(raw["closed_host"]), raw["closed_seq"]) or (state.host, seq)

@@ -13,7 +13,7 @@ the next time; a kill anywhere leaves a store that the next run goes on with.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -71,11 +71,6 @@ class Rules:
     fact_months: int
     max_bytes: int
     archive: Path | None = None
-
-    @property
-    def any(self) -> bool:
-        """Whether there is anything to do at all."""
-        return bool(self.payload_days or self.fact_months or self.max_bytes)
 
     def payload_bound(self, now_ms: int) -> int | None:
         """Payloads of facts that began before this instant go; None: none do."""
@@ -139,8 +134,8 @@ class Pruning:
             pass
         return self.removed
 
-    def steps(self) -> Iterator[None]:
-        """The whole run; what it has done stands in `removed`."""
+    def steps(self) -> Generator[None, None, None]:
+        """The whole run; what it has done stands in `removed`. To be closed, if it is given up, before the store is."""
         if self._store.elected():
             with folding_between(self._store) as relieve:
                 for _ in self._steps():

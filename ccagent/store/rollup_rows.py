@@ -17,7 +17,7 @@ from ccagent.rollups.metrics import VALUE_COLUMNS, Period
 from ccagent.rollups.usage import UsageFamily
 from ccagent.store.connection import Connection
 from ccagent.store.expressions import DURATION
-from ccagent.store.sources import Facts, with_keys
+from ccagent.store.sources import Facts
 from ccagent.store.usage_rows import USAGE_VALUES, summed
 
 if TYPE_CHECKING:
@@ -130,30 +130,8 @@ def session_rows(session: int, counts: Mapping[Place, int], active: Mapping[Plac
     return rows
 
 
-def rows_of_facts(conn: Connection, keys: Collection[bytes], zone: ZoneInfo) -> tuple[Rows, Rows]:
-    """What the facts with these keys amount to: rows by the hour in which each begins, and rows by session (points).
-
-    Facts without a time are in points alone, facts without a session in hours alone. Not in it: active time, which is
-    no sum over facts; and what the facts change in rows of others (a call that comes later does not split its request
-    anew).
-    """
-    hours: dict[int, list[bytes]] = {}
-    sessions: dict[int, list[bytes]] = {}
-    if keys:
-        facts = with_keys(conn.dialect, keys)
-        sql = f"SELECT f.key, f.occurred_at, c.session FROM {facts.source} JOIN context c ON c.id = f.context"
-        for key, at, session in conn.execute(sql, facts.values):
-            if at is not None:
-                hours.setdefault(bucket_start(zone, "hour", at), []).append(bytes(key))
-            if session is not None:
-                sessions.setdefault(session, []).append(bytes(key))
-    by_hour = {hour: _whole_rows(conn, with_keys(conn.dialect, held, hour), hour) for hour, held in hours.items()}
-    points = {one: _point_rows(conn, with_keys(conn.dialect, held, one), one) for one, held in sessions.items()}
-    return by_hour, points
-
-
 def add_rows(conn: Connection, zone: ZoneInfo, hours: Rows, points: Rows) -> None:
-    """Add the amounts of `rows_of_facts` to what the table has: to hours and their days and weeks, and to points.
+    """Add amounts to what the table has: by hour, to it and to its day and week; by session, to its points.
 
     Adding commutes, so hosts may do it side by side. In the caller's transaction.
     """
@@ -206,16 +184,6 @@ def _listed(families: Collection[int]) -> str:
 
 def _add(conn: Connection, period: Period, bucket: int, rows: Iterable[Row]) -> None:
     conn.executemany(_ADD, [(int(period), bucket, *row) for row in sorted(rows)])
-
-
-def _whole_rows(conn: Connection, facts: Facts, bucket: int) -> list[Row]:
-    return _point_rows(conn, facts, bucket) + usage_rows(conn, facts).get(bucket, [])
-
-
-def _point_rows(conn: Connection, facts: Facts, bucket: int) -> list[Row]:
-    counts = session_counts(conn, facts).get(bucket, {})
-    rows = [row for session, held in counts.items() for row in session_rows(session, held, {})]
-    return event_rows(conn, facts).get(bucket, []) + rows
 
 
 def _by_bucket(found: Iterable[tuple[Any, ...]]) -> Rows:

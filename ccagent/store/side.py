@@ -124,27 +124,27 @@ class Side:
         # Not through the store, which would leave statistics of tables that are half full: they mislead the planner.
         conn = SqliteConnection(str(self.path))
         try:
-            _attached(conn, self._store.database.target, "source", lambda: self._seed(conn, "source.", made))
+            with conn:
+                conn.execute("DELETE FROM host")  # its own, which it was given when it was made
+            _attached(conn, self._store.database.target, "source", lambda: self._seed_whole(conn, made))
         except apsw.Error as error:
             raise StoreError(f"{self.path} cannot be written: {error}; see that its folder has room") from error
         finally:
             conn.close()
         return self._open()
 
-    def _seed(self, conn: Connection, of: str, made: object) -> None:
-        """Give the empty tables of `conn` what they need of those in use; whole or not at all."""
-        words = {"to": "", "of": of, "host": self._store.host, "none": "''::bytea" if self.shared else "x''"}
+    def _seed_whole(self, conn: SqliteConnection, made: object) -> None:
         conn.execute("BEGIN")
-        try:
-            conn.execute("DELETE FROM host")
-            for statement in (_HOST, _FILES, _PRUNED, _PAYLOADS, *(() if self.shared else _COPIED)):
-                conn.execute(statement.format(**words))
-            set_meta(conn, "schema_version", str(schema.SCHEMA_VERSION))
-            set_meta(conn, _MADE, orjson.dumps(made).decode())
-        except BaseException:
-            conn.execute("ROLLBACK")
-            raise
+        self._seed(conn, "source.", made)
         conn.execute("COMMIT")
+
+    def _seed(self, conn: Connection, of: str, made: object) -> None:
+        """Give the empty tables of `conn` what they need of those in use, within the caller's transaction."""
+        words = {"to": "", "of": of, "host": self._store.host, "none": "''::bytea" if self.shared else "x''"}
+        for statement in (_HOST, _FILES, _PRUNED, _PAYLOADS, *(() if self.shared else _COPIED)):
+            conn.execute(statement.format(**words))
+        set_meta(conn, "schema_version", str(schema.SCHEMA_VERSION))
+        set_meta(conn, _MADE, orjson.dumps(made).decode())
 
     def _exists(self) -> bool:
         if self.shared:

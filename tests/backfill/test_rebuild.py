@@ -8,8 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from ccagent.backfill import backfill
+from ccagent.errors import StoreError
 from ccagent.facts.model import EventType
+from ccagent.follow.state import Chunk
 from ccagent.metrics import names
+from ccagent.rebuild import rebuild
+from ccagent.selection import Selection
 from ccagent.store.generation import OF_FACTS
 from tests.backfill.ground import (
     Generous,
@@ -194,8 +199,6 @@ def test_a_transcript_outside_of_todays_roots_keeps_its_facts(full: Ground, tmp_
     elsewhere.mkdir()
 
     with tomorrow():
-        from ccagent.rebuild import rebuild
-
         report = rebuild(full.config(sources=(str(elsewhere),)), full.env)
 
     assert full.dump() == before
@@ -301,3 +304,90 @@ def test_unknown_records_that_have_a_meaning_now_are_dropped(full: Ground) -> No
         full.rebuild()
 
     assert full.rows("SELECT COUNT(*) FROM fact WHERE type = ?", unknown)[0][0] == 0
+
+
+def test_without_room_on_the_disk_nothing_is_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ground = Ground(tmp_path, str(tmp_path / "ccagent.db"))
+    ground.tree.write(session(0))
+    ground.take_in()
+    before = ground.dump()
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(1 << 30, 1 << 30, 1_000))  # type: ignore[attr-defined]
+
+    with pytest.raises(StoreError, match=r"a rebuild needs .* MiB"):
+        ground.rebuild()
+
+    assert ground.dump() == before
+    assert not Path(f"{ground.database}.rebuild").exists()
+
+
+def test_a_transcript_that_changes_while_it_is_read_again_keeps_its_facts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its head and end are what they were when it is opened first; then another file stands there."""
+    ground = Ground(tmp_path, str(tmp_path / "ccagent.db"))
+    ground.tree.write(session(0), session(1))
+    ground.take_in()
+    before = ground.dump()
+    victim = ground.tree.path(session(0))
+    from ccagent.rereading import Rereading
+
+    read = Rereading.read
+
+    def rewritten(self: Rereading, budget: int) -> list[Chunk]:
+        chunks = read(self, 70_000)
+        if victim.exists():
+            victim.unlink()
+        return chunks
+
+    monkeypatch.setattr(Rereading, "read", rewritten)
+    with tomorrow():
+        report = ground.rebuild()
+
+    found = ground.dump()
+    assert before.keys() - found.keys() <= {key for key in before if key.startswith("compaction:")}
+    assert report["files_left_alone"] <= 1
+    assert ground.faults(recount=False) == []
+
+
+def test_a_line_longer_than_a_step_is_read_again_whole(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = session(0, actions=("prompt", "reply"))
+    made.prompt("x" * 3_000_000)
+    made.request()
+    ground.tree.write(made)
+    ground.take_in()
+    before = ground.dump()
+    with ground.reader() as conn:
+        key = conn.execute("SELECT COUNT(*) FROM fact WHERE size >= 3000000").fetchone()
+    assert key == (1,)
+
+    report = ground.rebuild()
+
+    assert report["files_left_alone"] == 0
+    assert report["facts"]["kept"] == 0
+    assert ground.dump() == before
+
+
+def test_a_line_that_is_too_long_stays_put_aside(tmp_path: Path) -> None:
+    ground = Ground(tmp_path, str(tmp_path / "ccagent.db"))
+    made = session(0, actions=("prompt", "reply"))
+    made.prompt("x" * 3_000_000)
+    made.request()
+    ground.tree.write(made)
+    flags = {"ingest.max_line_bytes": 1 << 20}
+    backfill(ground.config(**flags), ground.env, Selection())
+    before = ground.dump(), ground.rows('SELECT "offset", length, reason, seen_at FROM quarantine')
+
+    rebuild(ground.config(**flags), ground.env)
+
+    assert before[1][0][2] == "oversize"
+    assert (ground.dump(), ground.rows('SELECT "offset", length, reason, seen_at FROM quarantine')) == before
+
+
+def test_lines_that_are_no_longer_bad_leave_the_quarantine(full: Ground) -> None:
+    assert full.rows("SELECT COUNT(*) FROM quarantine")[0][0] > 0
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ccagent.sources.claude.derive.Deriver._bad_line", lambda self, raw, parsed: None)
+        full.rebuild()
+
+    assert full.rows("SELECT COUNT(*) FROM quarantine") == [(0,)]

@@ -188,7 +188,9 @@ def test_hosts_over_overlapping_trees_survive_kills(tmp_path: Path, pg_database:
         kills = kill_some(hosts, chance)
         for host in hosts:
             code = host.end(signal.SIGTERM)  # one that was started a moment ago does not know the signal yet
-            assert code in (0, -signal.SIGTERM), f"host {host.number} ended with {code}:\n{host.log.read_text()[-3_000:]}"
+            assert code in (0, -signal.SIGTERM), (
+                f"host {host.number} ended with {code}:\n{host.log.read_text()[-3_000:]}"
+            )
     for host in hosts * 2:  # what one host links or closes at the end is sent by another at its next turn
         host.settle()
 

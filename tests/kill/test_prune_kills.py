@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,7 @@ MOST_KILLS = 40
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def ground(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ground]:
+def ground(request: pytest.FixtureRequest, tmp_path: Path) -> Ground:
     """A store with sessions on both sides of the default thirteen months, one of them with a sub-agent."""
     url = request.getfixturevalue("pg_database") if request.param == "postgres" else None
     made = Ground.below(tmp_path, url)
@@ -39,7 +38,7 @@ def ground(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ground]:
     tree = Tree(made.tree)
     for number in range(6):
         session = Session(f"session-{number}", seed=number, start=now - (200 + 100 * number) * DAY_MS)
-        for _ in range(40):
+        for _ in range(25):
             session.prompt("hello")
             session.bash("ls", usage=Usage(input=3, output=50))
             session.edit("/a.py", added=3, removed=1, usage=Usage(output=7))
@@ -50,7 +49,7 @@ def ground(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ground]:
         session.landed(launched, child)
         tree.write(session)
     settle(made)
-    yield made
+    return made
 
 
 def verb(ground: Ground, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -102,14 +101,16 @@ def test_a_run_that_is_killed_anywhere_is_gone_on_with(ground: Ground, point: st
     whole, rows, counted = dump(ground), rollups(ground), booked(ground)
     kills = 0
     while kills < MOST_KILLS:
-        done = verb(ground, "prune", **{failpoints.VARIABLE: f"{point}:kill:{kills + 1}"})
+        # At its second time in a run, at its third in the next …: each run goes a little further than the one before.
+        count = 1 if point == "after_archive" and not kills else kills + 2
+        done = verb(ground, "prune", **{failpoints.VARIABLE: f"{point}:kill:{count}"})
         if done.returncode == 0:
             break
         assert done.returncode == -signal.SIGKILL, done.stderr[-3000:]
         kills += 1
         assert broken(ground) == {}
 
-    assert kills >= (5 if point != "after_archive" else 1), "the fault did not happen"
+    assert kills >= (3 if point != "after_archive" else 1), "the fault did not happen"
     left = {json.loads(line)[3] for line in dump(ground)}
     assert left == {"session-0", "session-1"}
     assert (rollups(ground), booked(ground)) == (rows, counted)
@@ -119,16 +120,11 @@ def test_a_run_that_is_killed_anywhere_is_gone_on_with(ground: Ground, point: st
 
     back = verb(ground, "restore", str(archive(ground)))
     assert back.returncode == 0, back.stderr
-    gone = [line for line in whole if line not in dump(ground)]
-    assert [json.loads(line)[0] for line in gone] == [] or _only_payloads(gone, dump(ground))
+    assert sorted(map(without_payload, dump(ground))) == sorted(map(without_payload, whole))
     assert (rollups(ground), booked(ground)) == (rows, counted)
     assert broken(ground) == {}
 
 
-def _only_payloads(before: list[str], after: list[str]) -> bool:
-    """Whether the lines differ in nothing but the payload, which goes after ninety days and is in no archive."""
-
-    def bare(line: str) -> str:
-        return json.dumps([None if isinstance(part, str) and part.startswith("{") else part for part in json.loads(line)])
-
-    return {bare(line) for line in before} <= {bare(line) for line in after}
+def without_payload(line: str) -> str:
+    """A line of the dump without what goes after ninety days and is in no archive."""
+    return json.dumps([None if isinstance(part, str) and part.startswith("{") else part for part in json.loads(line)])

@@ -1,6 +1,8 @@
 """ccagent with short limits of time, so that a test need not wait for the real ones.
 
     python -m tests.outages.impatient run --source DIR …
+
+For tests; the limits of ccagent itself are constants.
 """
 
 from __future__ import annotations

@@ -20,8 +20,8 @@ from tests.kill import harness, oracle
 LONG = bool(os.environ.get("CCAGENT_KILLS"))
 """Whether the tests run at length, as under .ci/run."""
 
-WRITER_PAUSE_MS = 4.0
-"""Between the two halves of a line: about a thousand lines a second over four threads."""
+WRITER_PAUSE_MS = 10.0
+"""Between the two halves of a line: some four hundred lines a second over four threads."""
 
 IMPATIENT = "tests.outages.impatient"
 """The command with short limits of time."""

@@ -18,7 +18,7 @@ from tests.otlp.receiver import Running, http_receiver
 from tests.outages.rig import LONG, at_random, served
 from tests.pg import Server, dbname
 
-KILLS = 200 if LONG else 24
+KILLS = 200 if LONG else 16
 
 IDLE_MS = 150
 
@@ -50,7 +50,7 @@ def test_ended_sessions_of_writer_and_readers_lose_and_double_nothing(
         daemon.until_logged("listen.open")
         with ground.writing(seed=1):
             daemon.until(ground.taken, "something is taken in")
-            at_random(chance, KILLS, 0.05, 0.25, lambda: (end_some(), daemon.page()))
+            at_random(chance, KILLS, 0.05, 0.2, lambda: (end_some(), daemon.page()))
         ground.until_all_is_taken(daemon)
         daemon.until(lambda: ground.findings() == [], "nothing is lost or doubled")
         expected = oracle.spans(pg_database)
@@ -62,9 +62,7 @@ def test_ended_sessions_of_writer_and_readers_lose_and_double_nothing(
         assert ground.differences() == 0
 
 
-def test_sessions_that_idle_too_long_are_ended_and_nobody_notices(
-    tmp_path: Path, own_pg_server: Server
-) -> None:
+def test_sessions_that_idle_too_long_are_ended_and_nobody_notices(tmp_path: Path, own_pg_server: Server) -> None:
     name = own_pg_server.create_database()
     own_pg_server.rows(f"ALTER DATABASE {name} SET idle_session_timeout = '{IDLE_MS}ms'")
     with served(tmp_path / "ground", own_pg_server.tcp_uri(name)) as ground:

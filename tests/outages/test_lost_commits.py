@@ -197,7 +197,9 @@ def test_a_commit_that_still_travels_is_cut_off_before_the_next_session_begins(
         proxy.land_commit()
 
         assert store.ask(STARTS) == [(1,)]
-        held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = %s AND database = (SELECT oid FROM"
+        held = (
+            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = %s AND database = (SELECT oid FROM"
+        )
         held += " pg_database WHERE datname = %s)"
         number = lock_key(SCHEMA, "host", "one") & 0xFFFFFFFF
         assert pg_server.rows(held, (number, dbname(through))) == [(1,)]

@@ -51,7 +51,20 @@ def test_the_wait_ends_with_0_at_sigterm(tmp_path: Path) -> None:
         assert not ground.status()["running"]
 
 
-def test_sigterm_ends_a_daemon_whose_server_has_fallen_silent(tmp_path: Path, pg_server: Server, pg_database: str) -> None:
+def test_sigterm_ends_a_daemon_that_hangs_in_its_first_connection(tmp_path: Path, pg_server: Server) -> None:
+    with Proxy(pg_server.tcp_port) as proxy:
+        proxy.freeze()
+        url = f"postgresql://postgres@127.0.0.1:{proxy.port}/postgres?connect_timeout=600"
+        with served(tmp_path / "ground", url) as ground:
+            daemon = ground.start()
+            daemon.until(lambda: proxy.connections, "it connects")
+
+            assert daemon.terminate() == 0, daemon.words
+
+
+def test_sigterm_ends_a_daemon_whose_server_has_fallen_silent(
+    tmp_path: Path, pg_server: Server, pg_database: str
+) -> None:
     with Proxy(pg_server.tcp_port) as proxy:
         url = pg_server.tcp_uri(dbname(pg_database), port=proxy.port)
         with served(tmp_path / "ground", url, direct=pg_database) as ground:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -33,6 +30,12 @@ CLOCKS_CHANGE = {  # near a change of clocks of each zone, so that days of 23, 2
     "Asia/Kathmandu": AT,
     "Australia/Lord_Howe": 1_775_300_400_000,
 }
+
+
+@pytest.fixture
+def store(new_store: Callable[[], Builder]) -> Builder:
+    """An empty store of either kind."""
+    return new_store()
 
 
 def settle(store: Builder, zone: ZoneInfo = UTC, limit: int = 200) -> None:
@@ -200,14 +203,6 @@ PLACES: tuple[dict[str, Any], ...] = (
 )
 
 
-@contextmanager
-def new_store() -> Iterator[Builder]:
-    with tempfile.TemporaryDirectory() as folder:
-        builder = Builder(Path(folder) / "ccagent.db")
-        yield builder
-        builder.close()
-
-
 def apply(store: Builder, zone: ZoneInfo, start: int, step: dict[str, Any] | int) -> None:
     if isinstance(step, int):
         rollups.refresh(store.conn, zone, limit=step)
@@ -228,35 +223,38 @@ def apply(store: Builder, zone: ZoneInfo, start: int, step: dict[str, Any] | int
 @pytest.mark.parametrize("name", CLOCKS_CHANGE)
 @settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(steps)
-def test_incremental_equals_rebuilt_equals_the_facts(name: str, plan: list[dict[str, Any] | int]) -> None:
-    zone = ZoneInfo(name)
-    with new_store() as store:
-        for step in plan:
-            apply(store, zone, CLOCKS_CHANGE[name], step)
-        settle(store, zone, limit=3)
-        incremental = stored(store.conn)
+def test_incremental_equals_rebuilt_equals_the_facts(
+    new_store: Callable[[], Builder], name: str, plan: list[dict[str, Any] | int]
+) -> None:
+    zone, store = ZoneInfo(name), new_store()
+    for step in plan:
+        apply(store, zone, CLOCKS_CHANGE[name], step)
+    settle(store, zone, limit=3)
+    incremental = stored(store.conn)
 
-        rollups.rebuild(store.conn, zone)
+    rollups.rebuild(store.conn, zone)
 
-        assert incremental == stored(store.conn) == expected(store.conn, zone)
+    assert incremental == stored(store.conn) == expected(store.conn, zone)
 
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 @given(steps)
-def test_hours_add_up_to_days_and_weeks_and_timed_facts(plan: list[dict[str, Any] | int]) -> None:
-    with new_store() as store:
-        for step in plan:
-            apply(store, UTC, AT, step)
-        settle(store)
+def test_hours_add_up_to_days_and_weeks_and_timed_facts(
+    new_store: Callable[[], Builder], plan: list[dict[str, Any] | int]
+) -> None:
+    store = new_store()
+    for step in plan:
+        apply(store, UTC, AT, step)
+    settle(store)
 
-        for column in VALUE_COLUMNS:
-            sums = {period: summed(store, period, EventType.LLM_REQUEST, column) for period in list(Period)[:3]}
-            assert len(set(sums.values())) == 1, column
-        sql = "SELECT COUNT(*), COALESCE(SUM(cost), 0) FROM fact WHERE type = 4 AND occurred_at IS NOT NULL"
-        assert store.conn.execute(sql).fetchone() == (
-            summed(store, Period.HOURLY, EventType.LLM_REQUEST, "count"),
-            summed(store, Period.HOURLY, EventType.LLM_REQUEST, "cost"),
-        )
+    for column in VALUE_COLUMNS:
+        sums = {period: summed(store, period, EventType.LLM_REQUEST, column) for period in list(Period)[:3]}
+        assert len(set(sums.values())) == 1, column
+    sql = "SELECT COUNT(*), COALESCE(SUM(cost), 0) FROM fact WHERE type = 4 AND occurred_at IS NOT NULL"
+    assert store.conn.execute(sql).fetchone() == (
+        summed(store, Period.HOURLY, EventType.LLM_REQUEST, "count"),
+        summed(store, Period.HOURLY, EventType.LLM_REQUEST, "cost"),
+    )
 
 
 def test_relayed_calls_stand_apart(store: Builder) -> None:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from ccagent.facts.keys import fact_key
 from ccagent.facts.model import EventType, Flag, Quality, Status
 from ccagent.rollups.buckets import quarter_of, quarters_around, session_mark
 from ccagent.store import schema, view
 from ccagent.store.connection import Connection, SqliteConnection, scalar
+from ccagent.store.pgconnection import connect
+from tests.pg import Server
 
 INTERNED = ("name", "turn", "failure", "stop", "price")
 TIMES = ("occurred_at", "ended_at", "result_at")
@@ -18,7 +24,7 @@ HOST = 1
 
 
 class Builder:
-    """A new store with the schema and the views: a SQLite file, or the empty database of a connection.
+    """An empty store with the schema and the views: a SQLite file, or whatever a connection leads to.
 
     Marks what becomes stale as the ingest does. `seq` is the number that marks carry.
     """
@@ -33,8 +39,12 @@ class Builder:
             self.conn = place
         self.seq = 0
         dialect = self.conn.dialect.name
-        for statement in [*schema.statements(dialect), *view.statements(dialect)]:
-            self.conn.execute(statement)
+        if self.conn.dialect.shared and scalar(self.conn, "SELECT to_regclass('fact') IS NOT NULL"):
+            for table in schema.TABLES:
+                self.conn.execute(f"DELETE FROM {table}")
+        else:
+            for statement in [*schema.statements(dialect), *view.statements(dialect)]:
+                self.conn.execute(statement)
         self.conn.execute(
             "INSERT INTO host (id, host_id, instance_id, seq, commits, created_at) VALUES (?, 'h', 'i', 0, 0, 0)", (HOST,)
         )
@@ -127,3 +137,16 @@ class Builder:
     def call(self, native: str, **columns: Any) -> bytes:
         """A tool call seen in an assistant record, with a result."""
         return self.fact(EventType.TOOL_CALL, native, **{"flags": int(Flag.DIRECT | Flag.RESULT), **columns})
+
+
+@contextmanager
+def builders(kind: str, request: pytest.FixtureRequest) -> Iterator[Callable[[], Builder]]:
+    """Gives empty stores of a kind ("sqlite", in memory, or "postgres"), one after the other."""
+    if kind == "sqlite":
+        yield lambda: Builder(SqliteConnection(":memory:"))
+        return
+    server: Server = request.getfixturevalue("pg_server")
+    with server.database() as url:
+        conn = connect(url, application_name="tests", create=True)
+        yield lambda: Builder(conn)
+        conn.close()

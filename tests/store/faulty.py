@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -133,6 +134,7 @@ class Faulty(apsw.VFS):
         return _File(self, name, flags)
 
     def xDelete(self, name: str, sync: bool) -> None:  # noqa: N802  # SQLite's name
+        self.refuse_the_dead()
         self._images.pop(name, None)
         super().xDelete(name, sync)
 
@@ -178,7 +180,8 @@ class Faulty(apsw.VFS):
         """
         self._dead = True
         for connection in close:
-            connection.close()
+            with suppress(apsw.Error):  # without power it cannot fold in its log
+                connection.close()
         for name, image in self._images.items():
             path = Path(name)
             if not image.pending or not path.exists():

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 from zoneinfo import ZoneInfo
 
 from hypothesis import strategies as st
@@ -19,11 +20,14 @@ from ccagent.store.retention import Pruning, Removed, Rules
 from tests.rollups.oracle import stored
 from tests.sources.feed import START_MS, Feed, Series, files_of
 from tests.sources.trees import ACTIONS, VERSIONS, act
-from tests.transcripts import Session
+from tests.transcripts import Session, Usage
 
 ZONE = ZoneInfo("Europe/Berlin")
 DAY_MS = 86_400_000
 MONTH_MS = 30 * DAY_MS
+
+NOW = START_MS + 40 * DAY_MS
+"""A month and more after the first session, less after the second."""
 
 OWN = ("retention.", "rollup.", "store.")
 """Metrics that tell of the work itself, not of what was read."""
@@ -130,3 +134,28 @@ def begun_later(number: int, actions: list[str], start: int, *, of: str | None =
     session.prompt("once more")
     act(session, actions, random.Random(number))
     return {f"late-{number}/{path}": data for path, data in files_of(session).items()}
+
+
+def session(name: str, start: int, turns: int = 2) -> Session:
+    written = Session(name, seed=crc32(name.encode()), start=start)
+    for _ in range(turns):
+        written.prompt("hello")
+        written.bash("ls", usage=Usage(input=3, output=50))
+        written.edit("/a.py", added=3, removed=1, usage=Usage(input=5, output=7))
+    return written
+
+
+def two() -> tuple[Session, Session]:
+    return session("old", START_MS), session("young", START_MS + 20 * DAY_MS)
+
+
+def filled(*sessions: Session) -> Feed:
+    feed = feed_in_zone()
+    feed.read(*sessions)
+    feed.until(START_MS + 30 * DAY_MS)
+    refresh(feed)
+    return feed
+
+
+def sessions_left(feed: Feed) -> set[str]:
+    return {row["session_id"] for row in feed.events()}

@@ -209,6 +209,16 @@ def test_payloads_that_were_removed_before_are_in_no_archive(feed: Feed, folder:
     assert column(folder, f"SELECT COUNT(payload_json) FROM ({EVENTS})") == [0]
 
 
+def test_a_payload_that_is_too_old_by_now_does_not_come_back(feed: Feed, folder: Path) -> None:
+    prune(feed, NOW, archive=folder)
+    prune(feed, NOW, payload_days=1)
+
+    restore(archives(folder), feed.store)
+
+    assert column(folder, f"SELECT COUNT(payload_json) FROM ({EVENTS})")[0] > 0
+    assert [row for row in feed.events() if row["payload_json"] is not None] == []
+
+
 def test_a_path_that_is_no_text_comes_back(folder: Path) -> None:
     feed = feed_in_zone()
     session = sessions()[1]

@@ -69,6 +69,22 @@ class TestADatabaseThatDidNotStandStill:
         assert store.ingest_state.live
         assert store.ask("SELECT value FROM label_value") == [("a",)]
 
+    def test_numbers_of_texts_are_asked_for_anew_on_another_session(
+        self, store: PostgresStore, pg_database: str
+    ) -> None:
+        """They are given outside of the transactions that are counted: a failover may have lost the last of them."""
+        store.ingest_state.names.prepare(["a"])
+        store.conn.execute("DELETE FROM name")
+        other = opened(pg_database, "two")
+        other.conn.execute("SELECT pg_terminate_backend(?::integer, 5000)", (store.conn.backend_pid,))
+        other.close()
+
+        while not store.elected():
+            pass
+        number = store.run(lambda state: state.names.id("a"))
+
+        assert store.ask("SELECT id, value FROM name") == [(number, "a")]
+
     def test_transactions_of_its_own_are_no_surprise(self, store: PostgresStore) -> None:
         for _ in range(3):
             store.run(count)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -15,6 +16,12 @@ from tests.store.builder import Builder
 HOUR = 3_600_000
 AT = 1_772_000_000_000 - 1_772_000_000_000 % HOUR
 BERLIN = "Europe/Berlin"
+
+
+@pytest.fixture
+def store(new_store: Callable[[], Builder]) -> Builder:
+    """An empty store of either kind."""
+    return new_store()
 
 
 def rows(store: Builder, by: str, since: int | None = None, until: int | None = None) -> list[UsageRow]:

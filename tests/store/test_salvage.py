@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ from ccagent.rollups.buckets import quarters_around
 from ccagent.store import rows, salvage
 from ccagent.store.closing import TURN_LONGEST_MS
 from ccagent.store.salvage import CarryOver, carry_over
-from tests.sources.feed import START_MS, Feed, files_of
+from tests.sources.feed import START_MS, Feed, files_of, served_by
 from tests.store.faulty import Faulty
 from tests.transcripts import Session, spliced, text, truncated
 
@@ -45,6 +45,18 @@ def week() -> dict[str, bytes]:
     return files_of(*past_week(START_MS, 3))  # type: ignore[arg-type]  # the demo's sessions are of the parent's class
 
 
+@pytest.fixture(params=["sqlite", "postgres"])
+def target(request: pytest.FixtureRequest) -> Iterator[Feed]:
+    """An empty store of either kind, to carry into; the source is SQLite's."""
+    if request.param == "sqlite":
+        feed = Feed()
+    else:
+        with served_by(request.getfixturevalue("served")):
+            feed = Feed()
+    yield feed
+    feed.close()
+
+
 @pytest.fixture
 def session() -> Session:
     session = Session("gone", cwd="/home/demo/atlas", start=START_MS)
@@ -54,8 +66,8 @@ def session() -> Session:
     return session
 
 
-def test_an_empty_database_becomes_equal_to_its_source(week: dict[str, bytes]) -> None:
-    source, target = settled(week), Feed()
+def test_an_empty_database_becomes_equal_to_its_source(week: dict[str, bytes], target: Feed) -> None:
+    source, target = settled(week), target
 
     counts = carry_over(source.store.conn, target.store)
 
@@ -89,8 +101,8 @@ def test_what_the_target_reads_itself_and_what_it_is_given_end_in_the_same_facts
     assert all(sums.values())
 
 
-def test_again_adds_nothing(week: dict[str, bytes]) -> None:
-    source, target = settled(week), Feed()
+def test_again_adds_nothing(week: dict[str, bytes], target: Feed) -> None:
+    source, target = settled(week), target
     carry_over(source.store.conn, target.store)
     before = target.dump(), target.totals(), target.scalar("SELECT seq FROM host")
 
@@ -100,8 +112,8 @@ def test_again_adds_nothing(week: dict[str, bytes]) -> None:
     assert (target.dump(), target.totals(), target.scalar("SELECT seq FROM host")) == before
 
 
-def test_only_what_is_wanted_is_carried_over(session: Session) -> None:
-    source, target = settled(files_of(session)), Feed()
+def test_only_what_is_wanted_is_carried_over(session: Session, target: Feed) -> None:
+    source, target = settled(files_of(session)), target
 
     counts = carry_over(source.store.conn, target.store, lambda row: row[rows.TYPE] == 4)
 
@@ -110,8 +122,10 @@ def test_only_what_is_wanted_is_carried_over(session: Session) -> None:
     assert counts.unwanted == len(source.dump()) - 2
 
 
-def test_the_transcript_is_entered_as_gone_and_is_read_from_its_start_when_it_returns(session: Session) -> None:
-    source, target = settled(files_of(session)), Feed()
+def test_the_transcript_is_entered_as_gone_and_is_read_from_its_start_when_it_returns(
+    session: Session, target: Feed
+) -> None:
+    source, target = settled(files_of(session)), target
     carry_over(source.store.conn, target.store)
     (row,) = target.store.files()
     before = target.dump()
@@ -127,8 +141,8 @@ def test_the_state_of_a_gone_file_is_the_followers() -> None:
     assert state.GONE == salvage.GONE
 
 
-def test_their_rollups_become_stale(session: Session) -> None:
-    source, target = settled(files_of(session)), Feed()
+def test_their_rollups_become_stale(session: Session, target: Feed) -> None:
+    source, target = settled(files_of(session)), target
 
     carry_over(source.store.conn, target.store)
 
@@ -136,8 +150,8 @@ def test_their_rollups_become_stale(session: Session) -> None:
     assert quarters_around(START_MS) <= marks
 
 
-def test_what_retention_removed_on_either_side_does_not_come_back(session: Session) -> None:
-    source, target = settled(files_of(session)), Feed()
+def test_what_retention_removed_on_either_side_does_not_come_back(session: Session, target: Feed) -> None:
+    source, target = settled(files_of(session)), target
     (first, second, *_), _ = zip(*source.store.conn.execute("SELECT key, type FROM fact ORDER BY key"), strict=True)
     source.store.write(lambda conn: conn.execute("DELETE FROM fact WHERE key = ?", (first,)))
     source.store.write(lambda conn: conn.execute("INSERT INTO pruned VALUES (?)", (first,)))
@@ -151,8 +165,8 @@ def test_what_retention_removed_on_either_side_does_not_come_back(session: Sessi
     assert counts.pruned == 1
 
 
-def test_a_call_keeps_the_key_of_a_request_that_nobody_knows(session: Session) -> None:
-    source, target = settled(files_of(session)), Feed()
+def test_a_call_keeps_the_key_of_a_request_that_nobody_knows(session: Session, target: Feed) -> None:
+    source, target = settled(files_of(session)), target
     source.store.write(lambda conn: conn.execute("DELETE FROM fact WHERE type = 4"))
     asked = "SELECT request FROM fact WHERE type = 5"
 
@@ -161,8 +175,8 @@ def test_a_call_keeps_the_key_of_a_request_that_nobody_knows(session: Session) -
     assert target.scalar(asked) == source.scalar(asked) is not None
 
 
-def test_who_derived_a_fact_stays_true(session: Session) -> None:
-    source, target = settled(files_of(session)), Feed()
+def test_who_derived_a_fact_stays_true(session: Session, target: Feed) -> None:
+    source, target = settled(files_of(session)), target
     source.store.write(lambda conn: conn.execute("UPDATE fact SET parser = 0 WHERE type = 4"))
 
     carry_over(source.store.conn, target.store)
@@ -170,12 +184,12 @@ def test_who_derived_a_fact_stays_true(session: Session) -> None:
     assert target.dump() == source.dump()
 
 
-def test_bad_lines_of_a_transcript_that_is_gone_stay_known() -> None:
+def test_bad_lines_of_a_transcript_that_is_gone_stay_known(target: Feed) -> None:
     session = Session("bad")
     session.prompt("one")
     line = session.lines[-1].raw
     broken = b"".join((line, truncated(line), spliced(line, line)))
-    source, target = Feed(), Feed()
+    source, target = Feed(), target
     source.take(("gone.jsonl", broken))
     source.take(("here.jsonl", broken))
     target.take(("here.jsonl", broken))
@@ -188,8 +202,8 @@ def test_bad_lines_of_a_transcript_that_is_gone_stay_known() -> None:
     assert target.total("quarantine.lines") == source.total("quarantine.lines")
 
 
-def test_copies_of_a_fact_stay_known(session: Session) -> None:
-    source, target = Feed(), Feed()
+def test_copies_of_a_fact_stay_known(session: Session, target: Feed) -> None:
+    source, target = Feed(), target
     source.take((session.path, session.content))
     source.take(("copy.jsonl", session.content))
 
@@ -199,8 +213,8 @@ def test_copies_of_a_fact_stay_known(session: Session) -> None:
     assert target.store.conn.execute(held).fetchall() == source.store.conn.execute(held).fetchall() != []
 
 
-def test_rows_that_cannot_be_true_are_counted_and_passed_over(session: Session) -> None:
-    source, target = settled(files_of(session)), Feed()
+def test_rows_that_cannot_be_true_are_counted_and_passed_over(session: Session, target: Feed) -> None:
+    source, target = settled(files_of(session)), target
     source.store.write(lambda conn: conn.execute("UPDATE fact SET native = native || '?' WHERE type = 5"))
     source.store.write(lambda conn: conn.execute("UPDATE fact SET context = 999 WHERE type = 3"))
     source.store.write(lambda conn: conn.execute("UPDATE fact SET name = 999 WHERE type = 4"))
@@ -212,9 +226,11 @@ def test_rows_that_cannot_be_true_are_counted_and_passed_over(session: Session) 
     assert {row["event_type"] for row in target.events()} == {"session.lifecycle", "turn"}
 
 
-def test_it_goes_in_steps_of_one_bounded_transaction(week: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_goes_in_steps_of_one_bounded_transaction(
+    week: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, target: Feed
+) -> None:
     monkeypatch.setattr(salvage, "BATCH", 100)
-    source, target = settled(week), Feed()
+    source, target = settled(week), target
     work = CarryOver(source.store.conn, target.store)
     sizes = []
     while work.step():
@@ -250,11 +266,11 @@ def test_after_a_fault_of_the_disk_it_goes_on_where_it_was(tmp_path: Path, sessi
     assert faults > 3
 
 
-def test_long_texts_and_other_alphabets_arrive_whole() -> None:
+def test_long_texts_and_other_alphabets_arrive_whole(target: Feed) -> None:
     session = Session("ünï", cwd="/home/demo/ﬃ/" + "x" * 5_000, start=START_MS)
     session.prompt("hi")
     session.assistant(text("…"))
-    source, target = settled(files_of(session)), Feed()
+    source, target = settled(files_of(session)), target
 
     carry_over(source.store.conn, target.store)
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -14,7 +13,6 @@ from hypothesis import strategies as st
 from ccagent.facts.keys import fact_key
 from ccagent.facts.model import EventType
 from ccagent.store import rollups
-from ccagent.store.connection import SqliteConnection
 from ccagent.store.queries import BY, usage
 from tests.store import usage_oracle
 from tests.store.builder import Builder
@@ -69,11 +67,10 @@ REQUEST_ONLY = (
 )  # fmt: skip
 
 
-@contextmanager
-def new_store() -> Iterator[Builder]:
-    builder = Builder(SqliteConnection(":memory:"))
-    yield builder
-    builder.close()
+@pytest.fixture
+def store(new_store: Callable[[], Builder]) -> Builder:
+    """An empty store of either kind."""
+    return new_store()
 
 
 def write(store: Builder, step: dict[str, Any]) -> None:
@@ -116,13 +113,14 @@ def differences(store: Builder, by: str, since: int | None, until: int | None, z
 @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(steps, st.sampled_from(ZONES), st.lists(st.tuples(bounds, bounds, st.sampled_from(ZONES)), min_size=1, max_size=4))
 def test_usage_is_that_of_the_facts(
-    plan: list[dict[str, Any] | int], zone: str, windows: list[tuple[int | None, int | None, str]]
-) -> None:
-    with new_store() as store:
-        play(store, zone, plan)
-        for since, until, shown in [*windows, (None, None, zone)]:
-            for by in BY:
-                assert differences(store, by, since, until, shown) == []
+    new_store: Callable[[], Builder], plan: list[dict[str, Any] | int], zone: str,
+    windows: list[tuple[int | None, int | None, str]],
+) -> None:  # fmt: skip
+    store = new_store()
+    play(store, zone, plan)
+    for since, until, shown in [*windows, (None, None, zone)]:
+        for by in BY:
+            assert differences(store, by, since, until, shown) == []
 
 
 AT = START + 7 * MINUTE
@@ -154,38 +152,64 @@ CHANGES: dict[str, Callable[[Builder], None]] = {
 
 @pytest.mark.parametrize("refreshed", [False, True])
 @pytest.mark.parametrize("change", CHANGES)
-@pytest.mark.parametrize("by", ["tool", "model"])
-def test_a_call_and_its_request_follow_one_another_through_the_hours(by: str, change: str, refreshed: bool) -> None:
-    with new_store() as store:
-        asked(store)
-        store.request("m2", occurred_at=AT + DAY, name="sonnet", token_input=50)
-        called(store)
+def test_a_call_and_its_request_follow_one_another_through_the_hours(
+    store: Builder, change: str, refreshed: bool
+) -> None:
+    asked(store)
+    store.request("m2", occurred_at=AT + DAY, name="sonnet", token_input=50)
+    called(store)
+    settle(store, "UTC")
+
+    CHANGES[change](store)
+    if refreshed:
         settle(store, "UTC")
 
-        CHANGES[change](store)
-        if refreshed:
-            settle(store, "UTC")
-
-        assert differences(store, by, None, None, "UTC") == []
+    assert differences(store, "tool", None, None, "UTC") == differences(store, "model", None, None, "UTC") == []
 
 
-def test_the_model_of_a_request_without_a_time_is_that_of_its_calls() -> None:
-    with new_store() as store:
-        called(store)
-        settle(store, "UTC")
-        asked(store, occurred_at=None)
+def test_the_model_of_a_request_without_a_time_is_that_of_its_calls(store: Builder) -> None:
+    called(store)
+    settle(store, "UTC")
 
-        assert differences(store, "model", None, None, "UTC") == []
+    asked(store, occurred_at=None)
+
+    assert differences(store, "model", None, None, "UTC") == []
 
 
 @pytest.mark.parametrize("by", BY)
-def test_where_nothing_is_stale_no_fact_is_read(by: str) -> None:
-    with new_store() as store:
-        store.request("m1", occurred_at=START + 5 * MINUTE, token_input=7, name="opus")
-        store.conn.execute("INSERT INTO meta (name, value) VALUES ('zone', 'UTC')")
-        rollups.rebuild(store.conn, ZoneInfo("UTC"))
-        store.conn.execute("DELETE FROM fact")
+def test_where_nothing_is_stale_no_fact_is_read(store: Builder, by: str) -> None:
+    store.request("m1", occurred_at=START + 5 * MINUTE, token_input=7, name="opus")
+    settle(store, "UTC")
+    store.conn.execute("DELETE FROM fact")
 
-        found = usage(store.conn, by=by, since_ms=None, until_ms=None, timezone=None)
+    found = usage(store.conn, by=by, since_ms=None, until_ms=None, timezone=None)
 
-        assert [(row.tokens["input"], row.sessions) for row in found] == [(7, 1)]
+    assert [(row.tokens["input"], row.sessions) for row in found] == [(7, 1)]
+
+
+@pytest.mark.parametrize("by", BY)
+def test_what_is_sealed_is_counted_though_its_facts_are_gone(store: Builder, by: str) -> None:
+    store.request("old", occurred_at=START + 5 * MINUTE, token_input=7, name="opus")
+    settle(store, "UTC")
+    store.conn.execute("INSERT INTO meta (name, value) VALUES ('sealed_before', ?)", (str(START + DAY),))
+    store.conn.execute("DELETE FROM fact")
+    store.mark({START})
+    store.request("new", occurred_at=START + DAY + HOUR, token_input=20, name="opus")
+
+    for _ in range(2):
+        found = usage(store.conn, by=by, since_ms=START - 1, until_ms=START + 2 * DAY, timezone=None)
+        assert sum(row.tokens["input"] for row in found) == 27
+        settle(store, "UTC")
+
+
+def test_a_sealed_hour_that_a_bound_cuts_belongs_to_where_it_begins(store: Builder) -> None:
+    store.request("old", occurred_at=START + 45 * MINUTE, token_input=7)
+    settle(store, "UTC")
+    store.conn.execute("INSERT INTO meta (name, value) VALUES ('sealed_before', ?)", (str(START + DAY),))
+    store.conn.execute("DELETE FROM fact")
+
+    cut = START + 30 * MINUTE
+    found = [usage(store.conn, by="total", since_ms=since, until_ms=until, timezone=None)[0].tokens["input"]
+             for since, until in ((START, cut), (cut, START + DAY))]  # fmt: skip
+
+    assert found == [7, 0]
