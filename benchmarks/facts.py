@@ -62,8 +62,8 @@ class Filler:
         """Write the facts, mark all of them stale; the moment after the last (ms UTC)."""
         chance = random.Random(self.seed)
         self.conn.execute(
-            "INSERT INTO host (id, host_id, instance_id, seq, commits, created_at) VALUES (?, 'benchmark', 'x', ?, 0, 0)"
-            " ON CONFLICT DO NOTHING",
+            "INSERT INTO host (id, host_id, instance_id, seq, commits, created_at)"
+            " VALUES (?, 'benchmark', 'x', ?, 0, 0) ON CONFLICT DO NOTHING",
             (_HOST, self.facts),
         )
         self.conn.execute("INSERT INTO meta (name, value) VALUES ('zone', ?) ON CONFLICT DO NOTHING", (ZONE,))
@@ -93,7 +93,9 @@ class Filler:
     def touch(self, now: int) -> None:
         """As after a line that just came in: the last quarter hour is stale."""
         quarter = now - now % (15 * MINUTE)
-        self.conn.execute("INSERT INTO dirty (quarter, host, seq) VALUES (?, ?, 0) ON CONFLICT DO NOTHING", (quarter, _HOST))
+        self.conn.execute(
+            "INSERT INTO dirty (quarter, host, seq) VALUES (?, ?, 0) ON CONFLICT DO NOTHING", (quarter, _HOST)
+        )
 
     def _name(self, text: str) -> int:
         return int(scalar(self.conn, "INSERT INTO name (value) VALUES (?) RETURNING id", (text,)))

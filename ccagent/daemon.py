@@ -134,9 +134,7 @@ class Daemon:
                 scan_seconds=config.ingest.scan_interval_seconds, on_change=self._changed,
                 rescue=Rescue.due(self.store, lambda path, words: self._log.warning("rescue", file=path, said=words)),
             )  # fmt: skip
-            self._waken = self._wake_and_leave
-            if self._hurry is not None:
-                self._hurry.cancel()
+            self._settle_signals()
             self.caring = Caring(self.store, self.live, self.clock, config.backup)
             self.retaining = Retaining(
                 self.store, self.readers.reader, self.zone, self.live, self.clock, config.retention
@@ -144,7 +142,8 @@ class Daemon:
             self.scheduling = Scheduling(
                 self.store, self.zone, self.live, self.clock, self.status_file, self.caring, self.retaining
             )
-        except BaseException:
+        except BaseException as error:
+            self._suspect(error)
             self.status_file.remove()
             self._instance.release()
             raise
@@ -176,6 +175,12 @@ class Daemon:
         self._hurry.daemon = True
         self._hurry.start()
 
+    def _settle_signals(self) -> None:
+        """Everything is open: from now on the end is an orderly one."""
+        self._waken = self._wake_and_leave
+        if self._hurry is not None:
+            self._hurry.cancel()
+
     def _wake_and_leave(self) -> None:
         """Told to end: nobody sleeps on, nobody waits for a server that is away."""
         self.following.wake.set()
@@ -188,9 +193,14 @@ class Daemon:
             self.status_file.write(self.live)
 
     def _heal(self) -> None:
-        aside = heal(self.database, self.clock)
+        aside = heal(self.database, self.clock, lambda words: self._log.warning("database.look", said=words))
         if aside is not None:
             self._log.error("database.set_aside", database=self.database.display, reason=aside.reason, file=aside.file)
+
+    def _suspect(self, error: BaseException) -> None:
+        """Damage was met: the next start looks thoroughly."""
+        if isinstance(error, DamagedError):
+            suspect(self.database, str(error))
 
     def _tell_migration(self, prepared: Prepared) -> None:
         if prepared.migrated:
@@ -241,6 +251,9 @@ class Daemon:
             if not self.settings.enabled:
                 return {}
             return self._make_exporting(self.settings).drain()
+        except DamagedError as error:
+            self._suspect(error)
+            raise
         finally:
             self.following.follower.close()
             self.close()
@@ -296,8 +309,7 @@ class Daemon:
 
     def _died(self, name: str, error: BaseException) -> None:
         self._log.error("thread.died", thread=name, error=f"{type(error).__name__}: {error}", exc_info=error)
-        if isinstance(error, DamagedError):
-            suspect(self.database, str(error))
+        self._suspect(error)
         self._failure = ThreadDiedError(
             f"the {name} thread died ({type(error).__name__}: {error}); start ccagent again"
         )

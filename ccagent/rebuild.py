@@ -22,7 +22,8 @@ from ccagent.job import Job, Throttle
 from ccagent.rereading import Rereading
 from ccagent.selection import Selection, survey
 from ccagent.store.backup import require_room
-from ccagent.store.rebuilding import Swap, Swapped
+from ccagent.store.exchanging import Swapped
+from ccagent.store.rebuilding import Swap
 from ccagent.store.repricing import Repricing
 from ccagent.store.side import Side
 from ccagent.store.size import stored_bytes

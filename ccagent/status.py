@@ -61,7 +61,7 @@ def _live(live: Mapping[str, Any]) -> dict[str, Any]:
 
 def _add_stored(document: dict[str, Any], database: Database, next_prune: int | None) -> list[str]:
     """Add what the database tells; what is to be known of its past."""
-    from ccagent.store.damage import told
+    from ccagent.store.aside import told
     from ccagent.store.hosts import read_host
     from ccagent.store.open import open_reader
     from ccagent.store.provenance import outdated

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shlex
 import time
 from collections.abc import Callable, Mapping
@@ -38,9 +37,6 @@ from ccagent.store.size import stored_bytes
 from ccagent.store.staleness import stale_quarters
 
 SCHEMA_VERSION: Final = 1
-
-_PASSWORD: Final = re.compile(r":\*\*\*@|(?:(\?)|&)(?:ssl)?password=\*\*\*&?")
-"""A masked password in a URL."""
 
 Progress = Callable[[int, int], None]
 
@@ -124,7 +120,9 @@ def dump_command(database: Database) -> str:
     """The command that backs a Postgres database up: never with its password."""
     from ccagent.store.pgconnection import SCHEMA
 
-    url = _PASSWORD.sub(lambda found: "@" if found[0].endswith("@") else found[1] or "", database.display)
+    place, _, query = database.display.replace(":***@", "@").partition("?")
+    options = "&".join(option for option in query.split("&") if "password" not in option.partition("=")[0])
+    url = f"{place}?{options}" if options else place
     return f"pg_dump --format=custom --schema={SCHEMA} --file=ccagent.dump {shlex.quote(url)}"
 
 

@@ -20,6 +20,7 @@ FIRST: Final = -(1 << 62)
 LAST: Final = 1 << 62
 """Before and after every instant: the bounds of a window that has none."""
 
+
 class Cover(NamedTuple):
     """A window of time by who answers for it: rows by day, rows by hour, the facts themselves."""
 
@@ -68,8 +69,8 @@ def cover(
     """Who answers for [since, until): rows wherever they are fresh and lie whole in it, facts for the rest.
 
     `stale` are spans of whole hours whose rows do not hold what the facts say. What is before `sealed` has rows alone:
-    none of it counts as stale, and an hour cut by a bound belongs to where it begins. `zone` is that of the rows; without
-    `days` all rows are by hour.
+    none of it counts as stale, and an hour cut by a bound belongs to where it begins. `zone` is that of the rows;
+    without `days` all rows are by hour.
     """
     lowest, highest = _reach(zone)
     low, high = (min(max(bound, lowest), highest) for bound in (since, until))

@@ -1,8 +1,8 @@
 """The families of rollup rows that usage is answered from, beside those of the event types.
 
-A row of an event type holds every amount of that kind of fact, but not whose session it was. Usage asks for few amounts,
-for the number of sessions in whatever was asked, and for what a call owes to its request. So there are three families
-more, a row each session, whose columns mean what `USAGE_COLUMNS` says:
+A row of an event type holds every amount of that kind of fact, but not whose session it was. Usage asks for few
+amounts, for the number of sessions in whatever was asked, and for what a call owes to its request. So there are three
+families more, a row each session, whose columns mean what `USAGE_COLUMNS` says:
 
 - `PLACE`: what was spent, by project, branch, skill and agent. Every fact of the hour is in a row, if only with zeros:
   a session is there when one of its facts is;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Final
@@ -19,10 +20,14 @@ from ccagent.store.writer import Writer
 
 TICK_SECONDS: Final = 1.0
 ROLLUP_SECONDS: Final = 5.0
-"""Between two looks for stale rollups while lines come in: usage reads facts, so nobody waits for these."""
+"""Between two looks for stale rollups while lines come in: usage reads the facts of stale hours, so nobody waits."""
 
 OTHERS_SECONDS: Final = 30.0
 """Between two looks for rollups that other hosts' facts have made stale."""
+
+POINTS_REST: Final = 50.0
+"""Rest after the points of sessions were made, as a multiple of the time they took: with a live session of 200,000
+facts that is a minute or two, and otherwise less than the five seconds."""
 
 REPLACED_SECONDS: Final = 30.0
 """Between two checks that the database at its path is still the one that is open."""
@@ -56,6 +61,8 @@ class Scheduling:
         self._changed.set()
         self._failing: set[str] = set()
         self._next_rollup = 0.0
+        self._next_points = 0.0
+        self._points_wait = False
         self._next_look = 0.0
         self._next_check = REPLACED_SECONDS
         self._next_optimize = OPTIMIZE_SECONDS
@@ -75,10 +82,16 @@ class Scheduling:
         """Whatever is due at `now` (steady seconds). StoreError when the database was replaced under the process."""
         # While the first catch-up runs every bucket would be computed many times over.
         others = self._store.conn.dialect.shared and now >= self._next_look
-        if self._live.caught_up and (others or self._changed.is_set()) and now >= self._next_rollup:
+        points = now >= self._next_points
+        stale = others or (points and self._points_wait) or self._changed.is_set()
+        if self._live.caught_up and stale and now >= self._next_rollup:
             self._changed.clear()
             self._next_rollup, self._next_look = now + ROLLUP_SECONDS, now + OTHERS_SECONDS
-            self.refresh()
+            started = time.thread_time()
+            self.refresh(points=points)
+            self._points_wait = not points
+            if points:
+                self._next_points = now + POINTS_REST * (time.thread_time() - started)
         if now >= self._next_check:
             self._next_check = now + REPLACED_SECONDS
             if self._store.replaced():
@@ -109,13 +122,16 @@ class Scheduling:
         else:
             self._failing.discard(what)
 
-    def refresh(self) -> int:
-        """Recompute all stale rollups, in slices; the number of quarters. In a shared database one host does."""
+    def refresh(self, *, points: bool = True) -> int:
+        """Recompute all stale rollups, in slices; the number of quarters. In a shared database one host does.
+
+        Without `points` those of sessions wait.
+        """
         total = 0
         if not self._store.elected():
             return total
         try:
-            while done := refresh_slice(self._store, self._zone, limit=SLICE):
+            while done := refresh_slice(self._store, self._zone, limit=SLICE, points=points):
                 total += done
         except DamagedError:
             raise

@@ -65,7 +65,8 @@ class Amounts:
         """Of each group: its key, the number of its sessions, the sums of `USAGE_VALUES`."""
         found = self.select(conn.dialect)
         if found is not None:
-            sums = ", ".join(f"SUM({column})" for column in USAGE_VALUES)
+            # Postgres adds up whole numbers to a decimal one, which takes the driver ten times as long to read.
+            sums = ", ".join(f"CAST(SUM({column}) AS BIGINT)" for column in USAGE_VALUES)
             sql = f"SELECT g, COUNT(DISTINCT NULLIF(session, 0)), {sums} FROM ({found[0]}) a GROUP BY 1"
             for row in conn.execute(sql, found[1]):
                 yield row[0], int(row[1]), row[2:]
@@ -83,9 +84,11 @@ class Amounts:
                 yield int(row[0]), int(row[1])
 
     def select(self, dialect: Dialect) -> Select | None:
-        """Rows of g (the group), session (name id) and `USAGE_VALUES`, not yet summed; None where nothing is covered."""
+        """Rows of g (the group), session (name id) and `USAGE_VALUES`, not yet summed; None if nothing is covered."""
         parts: list[Select] = []
-        spans = [(Period.DAILY, span) for span in self.cover.days] + [(Period.HOURLY, span) for span in self.cover.hours]
+        spans = [(Period.DAILY, span) for span in self.cover.days] + [
+            (Period.HOURLY, span) for span in self.cover.hours
+        ]
         if spans:
             parts.append((self._rows(dialect, ", ".join(f"({int(period)}, {a}, {b})" for period, (a, b) in spans)), ()))
         if self.cover.facts:

@@ -27,6 +27,7 @@ import orjson
 
 from ccagent.clock import Clock
 from ccagent.errors import StoreError
+from ccagent.store.aside import ASIDE, Aside, set_aside
 from ccagent.store.backup import backups_of, sync
 from ccagent.store.connection import Connection, SqliteConnection, scalar
 from ccagent.store.location import Database
@@ -48,9 +49,6 @@ STEPS: Final = 100_000
 SUSPECT: Final = ".suspect"
 NEW: Final = ".new"
 """Endings of the note that the database is suspect, and of a new database that is not in its place yet."""
-
-ASIDE: Final = "set_aside"
-"""Name in `meta` of the list of what was set aside."""
 
 CHECKED: Final = "checked_at"
 
@@ -77,21 +75,6 @@ _DANGLING: Final = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Aside:
-    """A damaged database that was set aside. `at` in ms UTC; `done` once everything it still held was carried over,
-    with the number of facts saved from it and from backups, of those among them that lack texts, and of rows that could
-    not be read."""
-
-    file: str
-    at: int
-    reason: str
-    done: bool = False
-    saved: int = 0
-    incomplete: int = 0
-    unreadable: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
     """What a start found: `damage` in words, None where the database is sound; whether the look was finished."""
 
@@ -114,9 +97,10 @@ def suspect(database: Database, reason: str) -> None:
         return
 
 
-def heal(database: Database, clock: Clock) -> Aside | None:
+def heal(database: Database, clock: Clock, tell: Callable[[str], None] = lambda words: None) -> Aside | None:
     """Look at the database where that is due, and set it aside if it is damaged; what was set aside, None for nothing.
 
+    `tell` is called with what somebody ought to know although nothing was done.
     To be called under the instance's lock, before the database is opened. StoreError where a damaged file was no
     database of ccagent's, or cannot be renamed.
     """
@@ -126,7 +110,9 @@ def heal(database: Database, clock: Clock) -> Aside | None:
     _finish(path)
     if not path.exists() or not path.stat().st_size:
         return None
-    look = look_at(path, clock.now_ms())
+    look = look_at(path, clock.now_ms(), LOOK_SECONDS)
+    if not look.finished:
+        tell(f"a look at {path} took longer than {LOOK_SECONDS:g} s and was given up; `ccagent db check` takes its time")
     if look.damage is None:
         Path(f"{path}{SUSPECT}").unlink(missing_ok=True)
         return None
@@ -309,41 +295,7 @@ def _add_pruned(conn: Connection, keys: list[tuple[Any, ...]]) -> None:
     conn.executemany("INSERT INTO pruned (key) VALUES (?) ON CONFLICT DO NOTHING", keys)
 
 
-# ---- what was set aside --------------------------------------------------------------------------------------------
-
-
-def set_aside(conn: Connection) -> list[Aside]:
-    """The damaged databases that the one of `conn` has replaced, the oldest first."""
-    return parse_asides(scalar(conn, "SELECT value FROM meta WHERE name = ?", (ASIDE,)))
-
-
-def parse_asides(value: str | None) -> list[Aside]:
-    """The same from what stands in `meta`."""
-    try:
-        found = orjson.loads(value) if value is not None else []
-        return [Aside(**entry) for entry in found]
-    except (ValueError, TypeError):
-        return []
-
-
-def told(conn: Connection) -> list[str]:
-    """What a user is to know of databases that were set aside, as long as they lie there."""
-    found = []
-    for aside in set_aside(conn):
-        if not Path(aside.file).exists():
-            continue
-        moment = datetime.fromtimestamp(aside.at / 1_000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-        came = (
-            f"{aside.saved} facts that transcripts no longer hold were saved, {aside.incomplete} of them without all their"
-            f" texts; {aside.unreadable} rows could not be read"
-            if aside.done
-            else "what transcripts no longer hold is still to be saved"
-        )
-        found.append(
-            f"the database was damaged ({aside.reason}) on {moment}, set aside as {aside.file} and made anew: {came};"
-            " remove the file when you have no use for it"
-        )
-    return found
+# ---- what is noted of it -------------------------------------------------------------------------------------------
 
 
 def settle(store: Writer, done: Aside, **counts: Any) -> None:

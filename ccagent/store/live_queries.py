@@ -13,14 +13,10 @@ MODELS: Final = 20
 
 _CACHE: Final = (
     "SELECT n.value, SUM(r.token_cache_read), SUM(r.token_input + r.token_cache_read + r.token_cache_write_5m"
-    f" + r.token_cache_write_1h) AS whole FROM rollup r JOIN name n ON n.id = r.name WHERE r.period = {int(Period.HOURLY)}"
-    f" AND r.bucket > ? AND r.family = {int(EventType.LLM_REQUEST)} GROUP BY 1 ORDER BY whole DESC LIMIT {MODELS}"
+    " + r.token_cache_write_1h) AS whole FROM rollup r JOIN name n ON n.id = r.name"
+    f" WHERE r.period = {int(Period.HOURLY)} AND r.bucket > ? AND r.family = {int(EventType.LLM_REQUEST)}"
+    f" GROUP BY 1 ORDER BY whole DESC LIMIT {MODELS}"
 )
-
-
-def read_meta(conn: Connection) -> dict[str, str]:
-    """What the database knows of itself."""
-    return {str(name): str(value) for name, value in conn.execute("SELECT name, value FROM meta")}
 
 
 def cache_hit_ratios(conn: Connection, since_ms: int) -> dict[str, float]:

@@ -1,8 +1,8 @@
 """Usage: what was spent in a range of time, by period, place, model, tool, skill, agent or session.
 
 Answered from rollups where they are fresh and from facts for the rest (edges of the range, hours with a mark, facts
-without a time), both in rows of one shape and added up in one place: so it is exact at any moment, also while rollups lag
-behind. In every breakdown each token and each micro-dollar has one owner, and what has none stands in a row
+without a time), both in rows of one shape and added up in one place: so it is exact at any moment, also while rollups
+lag behind. In every breakdown each token and each micro-dollar has one owner, and what has none stands in a row
 `unattributed`: rows add up to the total.
 """
 

@@ -23,10 +23,11 @@ from ccagent.facts.keys import fact_key
 from ccagent.facts.model import EventType
 from ccagent.rollups.metrics import Period
 from ccagent.store import rows
+from ccagent.store.aside import ASIDE, Aside, parse_asides
 from ccagent.store.backup import backup_sqlite
 from ccagent.store.connection import Connection, SqliteConnection, scalar
 from ccagent.store.coverage import stored_zone
-from ccagent.store.damage import ASIDE, Aside, all_backups, parse_asides, settle
+from ccagent.store.damage import all_backups, settle
 from ccagent.store.ingest import Ingest
 from ccagent.store.interning import Names
 from ccagent.store.migrations import migrate, read_version

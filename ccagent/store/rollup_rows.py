@@ -1,6 +1,6 @@
 """The rows of table `rollup`: what facts amount to, and how amounts get into the table.
 
-`Row` is (family, project, branch, session_type, name, agent, skill, *VALUE_COLUMNS): a row without its period and bucket.
+`Row` is (family, project, branch, session_type, name, agent, skill, *VALUE_COLUMNS): a row without period and bucket.
 Rows of the family `session` count the facts of a session that begin in the bucket; its active time is not a sum over
 facts and comes from rollups/activity.py.
 """

@@ -101,19 +101,28 @@ class Slice:
     """Sessions with something near these hours: their points are stale."""
 
 
-def refresh(conn: Connection, zone: ZoneInfo, *, limit: int = SLICE_QUARTERS) -> int:
+def refresh(conn: Connection, zone: ZoneInfo, *, limit: int = SLICE_QUARTERS, points: bool = True) -> int:
     """Recompute what at most `limit` marked quarters or sessions have made stale; how many it served, 0 = all done.
 
-    Runs in the caller's transaction and may be repeated. The newest quarters come first.
+    Runs in the caller's transaction and may be repeated. The newest quarters come first; without `points` sessions
+    wait.
     """
-    if conn.dialect.shared:
-        conn.execute("SELECT pg_advisory_xact_lock(?)", (LOCK,))
-    return apply(conn, zone, prepare(conn, zone, limit=limit))
+    return apply(conn, zone, prepare(conn, zone, limit=limit, points=points))
 
 
-def prepare(conn: Connection, zone: ZoneInfo, *, limit: int = SLICE_QUARTERS, seq: int | None = None) -> Slice:
-    """Read at most `limit` of the newest marked quarters (those with marks of `seq`, if given), compute their rows."""
-    sql = _MARKS.format(which="1 = 1" if seq is None else f"seq = {seq}")
+def which_marks(*, points: bool) -> str:
+    """A condition on `dirty`: all marks, or those of quarters alone. Sessions have negative ones."""
+    return "1 = 1" if points else "quarter >= 0"
+
+
+def prepare(
+    conn: Connection, zone: ZoneInfo, *, limit: int = SLICE_QUARTERS, points: bool = True, seq: int | None = None
+) -> Slice:
+    """Read at most `limit` of the newest marked quarters and compute their rows; of sessions too if `points`.
+
+    With `seq` only marks of that number count. In the caller's transaction, or snapshot.
+    """
+    sql = _MARKS.format(which=which_marks(points=points) + ("" if seq is None else f" AND seq = {seq}"))
     marks: list[Mark] = [(int(row[0]), int(row[1]), int(row[2])) for row in conn.execute(sql, (limit,))]
     sealed = sealed_before(conn)
     times = [quarter for quarter, _, _ in marks if marked_session(quarter) is None]
@@ -147,7 +156,8 @@ def apply(conn: Connection, zone: ZoneInfo, found: Slice) -> int:
 def reset(conn: Connection, zone: ZoneInfo) -> None:
     """Drop all rollups but the sealed ones, mark everything dirty and keep `zone` as the store's own.
 
-    Runs in the caller's transaction. Sealed hours stay what they are and are put into the days of `zone` by their start.
+    Runs in the caller's transaction. Sealed hours stay what they are; they are put into the days of `zone` by their
+    start.
     """
     sealed = sealed_before(conn)
     kept = _gone(conn, _sessions_with_points(conn)) if sealed > FIRST else set()
@@ -257,9 +267,7 @@ def _hour_rows(conn: Connection, hours: dict[int, int], near: dict[int, set[int]
     return rows
 
 
-def _tied_rows(
-    conn: Connection, zone: ZoneInfo, spans: Collection[Span], hours: Collection[int], sealed: int
-) -> Rows:
+def _tied_rows(conn: Connection, zone: ZoneInfo, spans: Collection[Span], hours: Collection[int], sealed: int) -> Rows:
     """Rows of `_TIED` in further hours: those in which a call or request lies that is tied to one in `spans`."""
     others = {
         hour
@@ -270,7 +278,9 @@ def _tied_rows(
     }
     rows: Rows = {hour: [] for hour in others.difference(hours)}
     if rows:
-        rows |= usage_rows(conn, in_spans(conn.dialect, [(hour, bucket_end(zone, "hour", hour)) for hour in rows]), _TIED)
+        rows |= usage_rows(
+            conn, in_spans(conn.dialect, [(hour, bucket_end(zone, "hour", hour)) for hour in rows]), _TIED
+        )
     return rows
 
 
@@ -301,7 +311,9 @@ def _gone(conn: Connection, sessions: Collection[int]) -> set[int]:
 
 
 def _sessions_with_points(conn: Connection) -> set[int]:
-    return {int(row[0]) for row in conn.execute(f"SELECT DISTINCT bucket FROM rollup WHERE period = {int(Period.POINT)}")}
+    return {
+        int(row[0]) for row in conn.execute(f"SELECT DISTINCT bucket FROM rollup WHERE period = {int(Period.POINT)}")
+    }
 
 
 def _drop_points(conn: Connection, kept: Collection[int]) -> None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ccagent.rollups.spans import Span
     from ccagent.store.dialect import Dialect
 
+
 @dataclass(frozen=True, slots=True)
 class Facts:
     """`SELECT … FROM {source} WHERE {where}` reads the facts, as `f`; `values` are the parameters in it, in order."""
@@ -40,8 +41,8 @@ def searched(dialect: Dialect, alias: str, condition: str, *, table: str = "fact
     """A join with a table under an alias: a search in an index for each row before it, whatever a planner thinks of it.
 
     Bounds that come out of a join tell a planner nothing, and before the first ANALYZE it knows nothing at all: then it
-    likes to read the whole table. SQLite keeps to the order of a CROSS JOIN and of a LEFT JOIN; Postgres does not look through
-    an OFFSET.
+    likes to read the whole table. SQLite keeps to the order of a CROSS JOIN and of a LEFT JOIN; Postgres does not look
+    through an OFFSET.
     """
     if dialect.shared:
         kind = "LEFT" if left else "INNER"

@@ -1,8 +1,8 @@
 """Which hours' rollup rows do not hold what the facts say, at this moment: told by the marks of the ingest.
 
-A mark is a quarter hour around a time of a fact that changed. Usage by tool and by model ties a call to its request, which
-may lie in another hour: what is stale for one makes the hour of the other stale too. Where a call or request has no time
-or was parted from the other, no quarter leads there; the ingest marks the quarters of both.
+A mark is a quarter hour around a time of a fact that changed. Usage by tool and by model ties a call to its request,
+which may lie in another hour: what is stale for one makes the hour of the other stale too. Where a call or request has
+no time, or was parted from the other, no quarter leads there: the ingest marks the quarters of both.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What facts amount to in the shape of the usage families (rollups/usage.py): for rollups, and for what they do not cover.
+"""What facts amount to in the shape of the usage families (rollups/usage.py), for rollups and for what they lack.
 
-`relation(dialect, family, facts)` is a SELECT of one row a fact and item, not yet summed, with the columns `context`, `item` (name
-id of tool or model, NULL for none), `occurred_at`, `bucket` and those of `USAGE_VALUES`.
+`relation(dialect, family, facts)` is a SELECT of one row a fact and item, not yet summed, with the columns `context`,
+`item` (name id of tool or model, NULL for none), `occurred_at`, `bucket` and those of `USAGE_VALUES`.
 """
 
 from __future__ import annotations

@@ -17,10 +17,11 @@ from ccagent.rebuild import rebuild
 from ccagent.selection import Selection
 from ccagent.service.gauges import make_snapshot
 from ccagent.service.live import Live
-from ccagent.store import outbox
+from ccagent.store import outbox, rows
 from ccagent.store.connection import Connection
 from ccagent.store.generation import OF_FACTS, OF_PRICES, restarts
 from ccagent.store.location import parse_database
+from ccagent.store.rebuilding import COMPARED
 from tests.backfill.ground import Ground, session, tomorrow
 
 
@@ -145,3 +146,11 @@ def test_what_changes_after_it_was_sent_is_counted_and_not_sent_again(ground: Gr
     with ground.reader() as conn:
         waiting = outbox.closed_facts(conn, host, last, 10_000)
     assert {fact.native for _, fact in waiting} == set()  # what is new by these rules is no span
+
+
+def test_a_rebuild_compares_every_column_that_says_what_a_fact_is() -> None:
+    identity = {"key", "type", "native"}
+    how_it_came_in = {"file", '"offset"', "length", "parser", "host", "seq"}
+    in_its_own_way = {"flags", "cost_booked", "price", "closed_host", "closed_seq", "ended"}
+
+    assert set(COMPARED) == set(rows.COLUMNS) - identity - how_it_came_in - in_its_own_way

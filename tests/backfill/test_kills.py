@@ -24,6 +24,9 @@ ROOT = Path(__file__).resolve().parents[2]
 DEADLINE_SECONDS = 120.0
 """A job on so small a tree that takes longer has hung."""
 
+KILLS = min(40, int(os.environ.get("CCAGENT_KILLS") or 4))
+"""Random kills of one rebuild; CI asks for more."""
+
 DEAR = {"models": {"claude-opus-4-6": {"input": "1000", "output": "5000"}, "nobody-knows": {"input": "1", "output": "2"}}}
 
 
@@ -102,11 +105,13 @@ def check(ground: Ground, before: dict[str, str], wanted: dict[str, str]) -> Non
 
 
 @pytest.mark.parametrize(
-    "point",
+    ("ground", "point"),
     [
-        "after_facts:kill", "after_commit:kill:2", "before_commit:kill:2", "rebuild_filled:kill",
-        "rebuild_before_swap:kill", "rebuild_in_swap:kill",
+        ("sqlite", "after_facts:kill"), ("sqlite", "after_commit:kill:2"), ("sqlite", "before_commit:kill:2"),
+        ("sqlite", "rebuild_filled:kill"), ("sqlite", "rebuild_before_swap:kill"), ("sqlite", "rebuild_in_swap:kill"),
+        ("postgres", "after_commit:kill:2"), ("postgres", "rebuild_in_swap:kill"),
     ],
+    indirect=["ground"],
 )  # fmt: skip
 def test_killed_before_the_swap_nothing_has_happened_and_the_next_one_goes_on(
     older: Ground, wanted: dict[str, str], point: str
@@ -152,6 +157,7 @@ def test_a_backfill_throws_away_what_an_interrupted_rebuild_left(older: Ground) 
     assert leftovers(older) == []
 
 
+@pytest.mark.parametrize("ground", ["sqlite"], indirect=True)
 def test_what_was_begun_for_another_store_state_is_begun_anew(older: Ground, wanted: dict[str, str]) -> None:
     before = older.dump()
     kill_at(older, "rebuild_filled:kill", "--rebuild")
@@ -175,7 +181,7 @@ def test_what_was_begun_for_another_store_state_is_begun_anew(older: Ground, wan
 
 def test_random_kills_end_in_the_same_facts(older: Ground, wanted: dict[str, str]) -> None:
     before, chance = older.dump(), random.Random(7)
-    for _ in range(6):
+    for _ in range(KILLS):
         process = subprocess.Popen(
             command(older, "--rebuild"), env=environment(older), cwd=older.folder, stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -189,6 +195,7 @@ def test_random_kills_end_in_the_same_facts(older: Ground, wanted: dict[str, str
     check(older, before, wanted)
 
 
+@pytest.mark.parametrize("ground", ["sqlite"], indirect=True)
 def test_a_backfill_that_is_killed_goes_on(ground: Ground) -> None:
     ground.tree.write(*(session(number) for number in range(4)))
     for point in ("after_files:kill", "after_facts:kill:2", "before_commit:kill:2"):
@@ -201,7 +208,11 @@ def test_a_backfill_that_is_killed_goes_on(ground: Ground) -> None:
     assert ground.counters()["ingest.bytes"] == sum(path.stat().st_size for path in ground.tree.root.rglob("*.jsonl"))
 
 
-@pytest.mark.parametrize("point", ["recompute_slice:kill", "recompute_end:kill", "before_commit:kill:2"])
+@pytest.mark.parametrize(
+    ("ground", "point"),
+    [("sqlite", "recompute_slice:kill"), ("postgres", "recompute_end:kill"), ("sqlite", "before_commit:kill:2")],
+    indirect=["ground"],
+)
 def test_prices_that_are_recomputed_and_killed(ground: Ground, point: str) -> None:
     first = session(0)
     first.request(model="nobody-knows")

@@ -18,7 +18,7 @@ from tests.sources.feed import START_MS
 from tests.sources.trees import trees
 from tests.store.pruned import DAY_MS, histories
 
-SOME = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+SOME = settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def grown(ground: Ground, files: dict[str, bytes], chance: random.Random) -> None:

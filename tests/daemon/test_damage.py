@@ -199,6 +199,22 @@ def test_a_daemon_that_stumbles_over_damage_ends_with_70_and_the_next_one_heals(
     assert any("corrupt-" in str(one) for one in status["problems"]), status
 
 
+def test_damage_that_a_single_run_meets_is_healed_by_the_next(week: Ground) -> None:
+    """Its pages are in ruins although the last stop was a clean one, so nobody looks before they are needed."""
+    assert week.once().returncode == 0
+    before = dump(week.database)
+    pages(week.database)
+    week.tree.write(*past_week(now_ms(), 2))
+
+    met = week.once()
+
+    assert met.returncode == 1
+    assert "is damaged" in met.stderr
+    healed = week.once()
+    assert healed.returncode == 0, healed.stderr
+    assert set(before) < set(dump(week.database))
+
+
 def test_the_totals_begin_anew_at_the_sum_of_what_is_there(week: Ground) -> None:
     assert week.once().returncode == 0
     row = week.usage()

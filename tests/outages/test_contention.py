@@ -81,7 +81,7 @@ def together(*works: Callable[[], object]) -> None:
         raise failures[0]
 
 
-def test_of_two_that_wait_for_each_other_one_goes_again_and_both_get_through(
+def test_two_that_wait_for_each_other_go_again_and_get_through(
     two: tuple[PostgresStore, PostgresStore],
 ) -> None:
     met = threading.Barrier(2)
@@ -100,7 +100,7 @@ def test_of_two_that_wait_for_each_other_one_goes_again_and_both_get_through(
         lambda: two[1].run(lambda state: work(state, b"two", b"one")),
     )
 
-    assert sorted(runs.values()) == [1, 2]
+    assert sum(runs.values()) > 2, "they did not meet"
     assert two[0].ask("SELECT size FROM fact") == [(2,), (2,)]
 
 

@@ -112,7 +112,6 @@ def test_answers_of_commits_that_are_lost_again_and_again_book_nothing_twice(
 
         assert daemon.process.poll() is None, daemon.words
         assert ground.findings() == []
-        assert ground.differences() == 0
 
 
 @pytest.mark.parametrize("fault", ["lose_answer_of_commit", "lose_commit"])

@@ -53,6 +53,25 @@ def test_rollups_wait_for_the_end_of_the_first_catch_up(
     assert live.rollups_at == NOW
 
 
+def test_points_of_sessions_rest_as_long_as_making_them_asks_for(
+    scheduling: Scheduling, store: SqliteStore, tree: Tree, live: Live, clock: FakeClock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    live.caught_up = True
+    monkeypatch.setattr("ccagent.service.scheduling.POINTS_REST", 1e12)
+    take_in(store, tree, clock, "one")
+    scheduling.tick(0.0)
+    take_in(store, tree, clock, "two")
+    scheduling.changed()
+
+    scheduling.tick(ROLLUP_SECONDS)
+    waiting = int(scalar(store.conn, "SELECT count(*) FROM dirty WHERE quarter < 0")), dirty(store)
+    scheduling.tick(1e15)
+
+    assert waiting[0] == waiting[1] > 0
+    assert dirty(store) == 0
+
+
 def test_rollups_are_refreshed_only_after_a_change(
     scheduling: Scheduling, store: SqliteStore, tree: Tree, live: Live, clock: FakeClock
 ) -> None:

@@ -46,7 +46,8 @@ class Builder:
             for statement in [*schema.statements(dialect), *view.statements(dialect)]:
                 self.conn.execute(statement)
         self.conn.execute(
-            "INSERT INTO host (id, host_id, instance_id, seq, commits, created_at) VALUES (?, 'h', 'i', 0, 0, 0)", (HOST,)
+            "INSERT INTO host (id, host_id, instance_id, seq, commits, created_at) VALUES (?, 'h', 'i', 0, 0, 0)",
+            (HOST,),
         )
 
     def close(self) -> None:

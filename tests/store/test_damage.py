@@ -13,8 +13,9 @@ import pytest
 from ccagent.clock import FakeClock
 from ccagent.errors import DamagedError, StoreError
 from ccagent.store import damage
+from ccagent.store.aside import set_aside
 from ccagent.store.connection import SqliteConnection
-from ccagent.store.damage import WEEK_MS, heal, look_at, set_aside, suspect
+from ccagent.store.damage import WEEK_MS, heal, look_at, suspect
 from ccagent.store.location import Database, parse_database
 from ccagent.store.sqlite import SqliteStore
 from tests.sources.feed import START_MS, Feed
@@ -163,6 +164,11 @@ def test_a_look_that_takes_too_long_is_given_up_and_does_not_hold_up_the_start(
     look = look_at(path, START_MS, patience=-1.0)
 
     assert (look.damage, look.finished) == (None, False)
+    monkeypatch.setattr(damage, "LOOK_SECONDS", -1.0)
+    said: list[str] = []
+    Path(f"{path}-wal").write_bytes(b"left behind")
+    assert heal(database(path), FakeClock(START_MS), said.append) is None
+    assert "ccagent db check" in said[0]
 
 
 def test_a_header_in_ruins_is_noticed_after_a_clean_stop_too(path: Path) -> None:

@@ -168,6 +168,7 @@ def test_a_session_is_active_since_its_last_record(store: Builder) -> None:
     assert queries.sessions_active(store.conn, AT) == 2
 
 
+@pytest.mark.sqlite
 def test_counting_active_sessions_reads_their_index_alone(store: Builder) -> None:
     plan = list(store.conn.execute("EXPLAIN QUERY PLAN SELECT COUNT(*) FROM fact WHERE type = 1 AND ended_at >= 0"))
 

@@ -97,9 +97,7 @@ def filled(new_store: Callable[[], Builder], request: pytest.FixtureRequest) -> 
 def test_usage_reads_the_facts_that_rollups_do_not_cover(filled: Filled, by: str, days: int | None) -> None:
     since = None if days is None else filled.now - days * DAY
 
-    found = filled.whole_reads(
-        lambda conn: queries.usage(conn, by=by, since_ms=since, until_ms=None, timezone=None)
-    )
+    found = filled.whole_reads(lambda conn: queries.usage(conn, by=by, since_ms=since, until_ms=None, timezone=None))
 
     assert found == []
 

@@ -104,6 +104,21 @@ def test_marks_that_a_killed_refresh_had_claimed_are_served(feed: Feed) -> None:
     assert requests(feed) == [2, 2, 2]
 
 
+def test_points_can_wait(feed: Feed) -> None:
+    feed.read(session("one"))
+
+    while refresh_slice(feed.store, UTC, limit=24, points=False):
+        pass
+    waiting = feed.scalar("SELECT COUNT(*) FROM dirty"), feed.scalar("SELECT MAX(quarter) FROM dirty") < 0
+    points = "SELECT COUNT(*) FROM rollup WHERE period = 4"
+    before = feed.scalar(points)
+    settle(feed)
+
+    assert waiting == (1, True)
+    assert requests(feed) == [2, 2, 2]
+    assert (before, feed.scalar(points) > 0) == (0, True)
+
+
 def test_a_claim_takes_the_newest_quarters(feed: Feed) -> None:
     feed.read(session("one"))
     newest = feed.scalar("SELECT MAX(quarter) FROM dirty")

@@ -12,11 +12,12 @@ import pytest
 from ccagent.clock import FakeClock
 from ccagent.demo.writer import past_week
 from ccagent.errors import StoreError
-from ccagent.store import damage, salvage
+from ccagent.store import salvage
+from ccagent.store.aside import ASIDE, parse_asides, told
 from ccagent.store.audit_references import laws
 from ccagent.store.backup import backup_sqlite, default_target
 from ccagent.store.connection import SqliteConnection
-from ccagent.store.damage import heal, parse_asides, suspect, told
+from ccagent.store.damage import heal, suspect
 from ccagent.store.location import parse_database
 from ccagent.store.rescue import Rescue, opened_backup
 from ccagent.store.view import canonical_dump
@@ -103,7 +104,7 @@ def test_the_damaged_file_and_a_backup_each_give_what_the_other_has_not(path: Pa
 
     names = {row["session_id"] for row in again.events("session.lifecycle")}
     assert names == {"in both", "in the backup alone", "in the file alone", "in the transcripts"}
-    (aside,) = parse_asides(again.store.meta(damage.ASIDE))
+    (aside,) = parse_asides(again.store.meta(ASIDE))
     assert aside.done
     assert f"{aside.saved} facts were saved" in said[-1]
     assert aside.saved == 3 * FACTS
@@ -122,7 +123,7 @@ def test_it_is_told_as_long_as_the_file_lies_there(path: Path) -> None:
     rescued(again)
 
     (words,) = told(again.store.conn)
-    (aside,) = parse_asides(again.store.meta(damage.ASIDE))
+    (aside,) = parse_asides(again.store.meta(ASIDE))
     assert aside.file in words
     assert f"{FACTS} facts" in words
     for part in path.parent.glob("*.corrupt-*"):

@@ -111,7 +111,9 @@ def differences(store: Builder, by: str, since: int | None, until: int | None, z
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
-@given(steps, st.sampled_from(ZONES), st.lists(st.tuples(bounds, bounds, st.sampled_from(ZONES)), min_size=1, max_size=4))
+@given(
+    steps, st.sampled_from(ZONES), st.lists(st.tuples(bounds, bounds, st.sampled_from(ZONES)), min_size=1, max_size=4)
+)
 def test_usage_is_that_of_the_facts(
     new_store: Callable[[], Builder], plan: list[dict[str, Any] | int], zone: str,
     windows: list[tuple[int | None, int | None, str]],

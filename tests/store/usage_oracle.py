@@ -197,9 +197,7 @@ def _model_groups() -> tuple[str, str]:
     return f"CASE f.type WHEN {_LLM} THEN f.name WHEN {_TOOL} THEN q.name END", "LEFT JOIN fact q ON q.key = f.request"
 
 
-def _collect(
-    reader: Connection, window: _Range, sums: dict[int, _Sums], group: str, joined: str, owner: Owner
-) -> None:
+def _collect(reader: Connection, window: _Range, sums: dict[int, _Sums], group: str, joined: str, owner: Owner) -> None:
     """Add facts up under `owner(group value, context)`; a session is counted where one of its facts is."""
     contexts = _contexts(reader)
     where = window.where("f.occurred_at")
