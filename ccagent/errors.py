@@ -73,7 +73,14 @@ class ManifestError(CcagentError):
 
 
 class StoreError(CcagentError):
-    """Raised when the database cannot be opened, is of a foreign version, or refuses a write."""
+    """Raised when the database cannot be opened, is of a foreign version, or refuses a write.
+
+    `reason` is a label of the metric `store.failures`: busy, full, readonly, io, corrupt or other.
+    """
+
+    def __init__(self, message: str, *, reason: str = "other") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class DamagedError(StoreError):

@@ -20,7 +20,8 @@ _START: Final = 48 - 3
 
 def hide_passwords(url: str) -> bool:
     """Hide the passwords of a database's URL that was given as an argument; whether none can be seen any more."""
-    return all([hide(each) for each in passwords(url)])
+    hidden = [hide(each) for each in passwords(url)]  # all of them, also when one of them cannot be
+    return all(hidden)
 
 
 def hide(secret: str) -> bool:

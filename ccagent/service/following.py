@@ -221,6 +221,8 @@ class Following:
             raise error
         if isinstance(error, OutdatedError):
             error = self._read_anew(error) or error
+        key = (metric.STORE_FAILURES, (error.reason,), True)
+        self._counted[key] = self._counted.get(key, 0) + 1  # booked as soon as the store takes something again
         first, longest = RETRY_SECONDS
         self._wait = min(longest, max(first, 2 * self._wait))
         self._retry = now + self._wait

@@ -69,8 +69,12 @@ def snapshot(conn: Connection) -> Iterator[None]:
     try:
         yield
     finally:
-        if conn.in_transaction:
+        if _open(conn):
             conn.execute("COMMIT")  # nothing to write; after a ROLLBACK psycopg forgets its prepared statements
+
+
+def _open(conn: Connection) -> bool:
+    return conn.in_transaction  # asked anew: an error may have ended the transaction
 
 
 def scalar(conn: Connection, sql: str, values: Values = ()) -> Any:

@@ -203,10 +203,17 @@ def _values(payload: bytes) -> tuple[Value, ...]:
         raise ValueError("the head of the row is longer than the row")
     kinds = []
     while place < end:
-        kind, place = _varint(payload, place)
+        kind = payload[place]
+        if kind < 0x80:  # one byte, as most are
+            place += 1
+        else:
+            kind, place = _varint(payload, place)
         kinds.append(kind)
     values: list[Value] = []
     for kind in kinds:
+        if not kind:
+            values.append(None)
+            continue
         if kind in _INTEGERS:
             length = _INTEGERS[kind]
             piece = payload[place : place + length]
@@ -219,9 +226,9 @@ def _values(payload: bytes) -> tuple[Value, ...]:
             length = 8
             piece = payload[place : place + length]
             values.append(struct.unpack(">d", piece)[0])
-        elif kind in (0, 8, 9):
+        elif kind in (8, 9):
             length, piece = 0, b""
-            values.append(None if kind == 0 else kind - 8)
+            values.append(kind - 8)
         else:
             raise ValueError("no such kind of value")
         if len(piece) != length:

@@ -141,7 +141,7 @@ def store_error(error: psycopg.Error, display: str) -> StoreError:
     for states, pattern, sentence in _SENTENCES:
         if state in states.split() or (not state and re.search(pattern, why)):
             kind = AwayError if any(each in states.split() for each in _PASSING) else StoreError
-            return kind(sentence.format(where=display, why=why))
+            return kind(sentence.format(where=display, why=why), reason="full" if state == "53100" else "other")
     if lost(error):
         return AwayError(_AWAY.format(where=display, why=why))
     return StoreError(_ELSE.format(where=display, why=why))

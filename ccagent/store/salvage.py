@@ -27,8 +27,8 @@ from ccagent.store.ingest import Ingest
 from ccagent.store.interning import Contexts, Names
 from ccagent.store.writer import Writer
 
-BATCH: Final = 1_000
-"""Rows of one transaction: about 30 ms, so that other writers are not kept waiting."""
+BATCH: Final = 500
+"""Rows of one transaction: some 40 ms, so that other writers are not kept waiting."""
 
 GONE: Final = 1
 """State of a transcript whose path is gone (follow/state.py)."""

@@ -154,14 +154,19 @@ def _open(path: str) -> SqliteConnection:
 
 def _store_error(error: apsw.Error, path: str) -> StoreError:
     if isinstance(error, apsw.FullError):
-        return StoreError(f"the disk that holds {path} is full; free some space, following goes on by itself")
+        return StoreError(
+            f"the disk that holds {path} is full; free some space, following goes on by itself", reason="full"
+        )
     if isinstance(error, (apsw.NotADBError, apsw.CorruptError)):
         return DamagedError(
             f"{path} is damaged or no SQLite database ({error}); the next start of `ccagent run` sets it aside and reads"
-            " the facts anew"
+            " the facts anew",
+            reason="corrupt",
         )
     if isinstance(error, (apsw.ReadOnlyError, apsw.CantOpenError, apsw.PermissionsError)):
-        return StoreError(f"{path} cannot be written ({error}); check its owner and mode, or name another --db")
+        return StoreError(
+            f"{path} cannot be written ({error}); check its owner and mode, or name another --db", reason="readonly"
+        )
     if isinstance(error, apsw.BusyError):
-        return StoreError(f"{path} is locked by another writer; it is tried again")
-    return StoreError(f"{path}: {error}")
+        return StoreError(f"{path} is locked by another writer; it is tried again", reason="busy")
+    return StoreError(f"{path}: {error}", reason="io" if isinstance(error, apsw.IOError) else "other")

@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from ccagent.clock import FakeClock
+from ccagent.metrics import names as metric
 from ccagent.service.following import RETRY_SECONDS, TIMERS_SECONDS, Following
 from ccagent.service.live import Live
+from ccagent.store import totals
 from ccagent.store.connection import scalar
 from ccagent.store.sqlite import SqliteStore
 from tests.service.conftest import NOW
@@ -124,6 +126,8 @@ def test_a_store_that_refuses_loses_nothing_and_is_asked_again(
     assert "full" in refused[1]
     assert not refused[2]
     assert (facts("1"), live.problems, live.caught_up) == (80, {}, True)
+    failures = {row.labels: row.value for row in totals.read(store.conn).totals if row.metric == metric.STORE_FAILURES}
+    assert failures == {("full",): 1}
 
 
 def test_a_store_that_goes_on_refusing_is_asked_less_and_less_often(
