@@ -53,7 +53,10 @@ def plan(tree: Path, large: Path | None) -> list[Run]:
     """What is run, in this order: the ones that need a quiet machine most come first."""
     largest = large or tree
     runs = [
-        *(Run(key=name, script=name, tree=tree) for name in ("latency", "scrape", "queries", "spans", "stop", "ingest")),
+        *(
+            Run(key=name, script=name, tree=tree)
+            for name in ("latency", "scrape", "queries", "spans", "stop", "ingest")
+        ),
         Run(key="restart", script="restart", tree=largest),
         Run(key="idle", script="idle", tree=largest),
     ]

@@ -160,4 +160,3 @@ def require_projects(selection: Selection, found: Survey) -> None:
         raise UsageError(
             f"--project {', '.join(selection.projects)}: no project folder is called so; there are: {shown or 'none'}"
         )
-

@@ -70,9 +70,7 @@ class Job:
     Entering raises InstanceRunningError (75) while a daemon has it, which takes in by itself what is new.
     """
 
-    def __init__(
-        self, config: Config, env: Mapping[str, str], clock: Clock | None = None, *, hint: str = HINT
-    ) -> None:
+    def __init__(self, config: Config, env: Mapping[str, str], clock: Clock | None = None, *, hint: str = HINT) -> None:
         self.config = config
         self._hint = hint
         self.clock = clock or SystemClock()
@@ -121,4 +119,3 @@ class Job:
 
         tiers = TierResolver(resolve(self.config, self._env).personal_tier, self.clock.now_ms)
         return lambda cwd: tiers.tier(cwd) >= 1
-

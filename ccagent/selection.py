@@ -70,7 +70,8 @@ class Survey:
     def total(self) -> Amount:
         """All that is wanted."""
         return Amount(
-            files=sum(each.files for each in self.wanted.values()), bytes=sum(each.bytes for each in self.wanted.values())
+            files=sum(each.files for each in self.wanted.values()),
+            bytes=sum(each.bytes for each in self.wanted.values()),
         )
 
 

@@ -151,9 +151,7 @@ def prune(dry_run: bool, db: str | None, config_path: Path | None, as_json: bool
 @db_option
 @config_option
 @json_option
-def restore(
-    archives: tuple[Path, ...], dry_run: bool, db: str | None, config_path: Path | None, as_json: bool
-) -> None:
+def restore(archives: tuple[Path, ...], dry_run: bool, db: str | None, config_path: Path | None, as_json: bool) -> None:
     """Bring back the facts of archives that `prune` has written. Ends with 75 while a daemon runs.
 
     What this database has removed returns as it was; what it never had is taken in as new. It may be repeated.

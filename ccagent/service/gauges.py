@@ -76,5 +76,3 @@ def local_gauges(conn: Connection, live: Live, database: Database, now_ms: int, 
 
 def _any(value: Any) -> int:
     return value if isinstance(value, int) else 0
-
-

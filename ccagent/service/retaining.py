@@ -75,9 +75,7 @@ class Retaining:
             self._steps.close()
         self._pruning = self._steps = None
 
-    def _go_on(
-        self, pruning: Pruning, steps: Generator[None, None, None], stopping: Callable[[], bool]
-    ) -> None:
+    def _go_on(self, pruning: Pruning, steps: Generator[None, None, None], stopping: Callable[[], bool]) -> None:
         end = time.perf_counter() + SLICE_SECONDS
         try:
             for _ in steps:

@@ -186,7 +186,8 @@ def _files(reader: Connection, numbers: set[int | None], hosts: dict[int, str]) 
     dialect = reader.dialect
     sql = f"SELECT f.id, f.path, f.host FROM {dialect.numbers} JOIN file f ON f.id = k.value"
     return {
-        int(number): _place(path, hosts.get(host)) for number, path, host in reader.execute(sql, (dialect.listed(given),))
+        int(number): _place(path, hosts.get(host))
+        for number, path, host in reader.execute(sql, (dialect.listed(given),))
     }
 
 

@@ -16,7 +16,7 @@ import re
 import shutil
 from collections.abc import Callable
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -87,9 +87,14 @@ def size_of(conn: Connection) -> int:
 
 
 def default_target(database: Path, now_ms: int) -> Path:
-    """Where the next backup of `database` lies: `backups/<name>-<UTC>.db` beside it."""
+    """Where the next backup of `database` lies: `backups/<name>-<UTC>.db` beside it. Of two in one second the later one
+    is named for the next."""
     moment = datetime.fromtimestamp(now_ms / 1_000, UTC)
-    return database.parent / FOLDER / f"{database.stem}-{moment:%Y%m%dT%H%M%SZ}.db"
+    while True:
+        target = database.parent / FOLDER / f"{database.stem}-{moment:%Y%m%dT%H%M%SZ}.db"
+        if not target.exists():
+            return target
+        moment += timedelta(seconds=1)
 
 
 def backups_of(database: Path) -> list[Path]:

@@ -36,7 +36,8 @@ Check = Callable[[Connection], Faults]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """What one check found; sound where there are no faults. `note` tells what could not be looked at."""
+    """What one check found; sound where there are no faults. `note` tells what else is to be known: what could not be
+    looked at, say."""
 
     name: str
     faults: tuple[str, ...] = ()
@@ -112,6 +113,8 @@ def check(conn: Connection, place: str, *, full: bool = False) -> Report:
 def _check(conn: Connection, place: str, full: bool) -> Report:
     sqlite = conn.dialect.name == "sqlite"
     found = [_run(conn, _Named("pages", _pages(full)) if sqlite else _Named("indexes", _pg_indexes(full)))]
+    if not sqlite:
+        found.insert(0, Finding(name="server", note=f"Postgres {scalar(conn, 'SHOW server_version')}"))
     version = 0
     if not any(finding.faults for finding in found):
         refuse_others(conn, place)

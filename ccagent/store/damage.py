@@ -112,7 +112,9 @@ def heal(database: Database, clock: Clock, tell: Callable[[str], None] = lambda 
         return None
     look = look_at(path, clock.now_ms(), LOOK_SECONDS)
     if not look.finished:
-        tell(f"a look at {path} took longer than {LOOK_SECONDS:g} s and was given up; `ccagent db check` takes its time")
+        tell(
+            f"a look at {path} took longer than {LOOK_SECONDS:g} s and was given up; `ccagent db check` takes its time"
+        )
     if look.damage is None:
         Path(f"{path}{SUSPECT}").unlink(missing_ok=True)
         return None

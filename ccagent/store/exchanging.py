@@ -197,7 +197,8 @@ class _Page:
         listed = (dialect.listed(keys),)
         mine = rows.fetch(conn, f"JOIN {dialect.blobs} ON f.key = k.value ORDER BY f.key{dialect.locking}", listed)
         theirs = conn.execute(
-            rows.SELECT.replace("FROM fact f", f"FROM {side}fact f") + f" JOIN {dialect.blobs} ON f.key = k.value", listed
+            rows.SELECT.replace("FROM fact f", f"FROM {side}fact f") + f" JOIN {dialect.blobs} ON f.key = k.value",
+            listed,
         ).fetchall()
         self.old = {bytes(row[rows.KEY]): row for row in mine}
         self.new = {bytes(row[rows.KEY]): row for row in theirs}

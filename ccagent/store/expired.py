@@ -39,7 +39,9 @@ NOBODY: Final = 0
 
 _SESSION: Final = int(EventType.SESSION)
 _SPANS: Final = ", ".join(str(int(kind)) for kind in sorted(SPAN_TYPES))
-_TIMES: Final = "(COALESCE(f.occurred_at, 0), COALESCE(f.ended_at, 0), COALESCE(f.result_at, 0), COALESCE(f.error_at, 0))"
+_TIMES: Final = (
+    "(COALESCE(f.occurred_at, 0), COALESCE(f.ended_at, 0), COALESCE(f.result_at, 0), COALESCE(f.error_at, 0))"
+)
 
 
 class Listed(NamedTuple):
@@ -110,7 +112,9 @@ def _assessed(conn: Connection, keys: dict[int, bytes], bound: int) -> list[Expi
         return []
     dialect = conn.dialect
     listed = dialect.listed(sorted(keys))
-    of_session = f"FROM {dialect.numbers} JOIN context place ON place.session = k.value JOIN fact f ON f.context = place.id"
+    of_session = (
+        f"FROM {dialect.numbers} JOIN context place ON place.session = k.value JOIN fact f ON f.context = place.id"
+    )
     found = conn.execute(
         "SELECT k.value, COUNT(*) FILTER (WHERE f.occurred_at IS NOT NULL), MIN(f.occurred_at),"
         f" MAX({_newest(conn)}), COUNT(*) FILTER (WHERE {_waiting(conn)})"

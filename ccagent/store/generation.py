@@ -44,9 +44,7 @@ _RESTART: Final = (
     "UPDATE total SET base = value, created_at = ? WHERE host = ? AND metric = ?",
     "UPDATE histogram SET base = counts, base_sum = sum, created_at = ? WHERE host = ? AND metric = ?",
 )
-_KEEP: Final = (
-    "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
-)
+_KEEP: Final = "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
 _NEXT: Final = (
     "INSERT INTO meta (name, value) VALUES ('generation', '2')"
     " ON CONFLICT (name) DO UPDATE SET value = CAST(CAST(meta.value AS BIGINT) + 1 AS TEXT)"

@@ -33,7 +33,9 @@ class Host:
 def read_hosts(conn: Connection) -> list[Host]:
     """All hosts, in the order of their coming."""
     return [
-        Host(id=row[0], host_id=row[1], instance_id=row[2], created_at=row[3], ledger_start=row[4], catch_up_done=row[5])
+        Host(
+            id=row[0], host_id=row[1], instance_id=row[2], created_at=row[3], ledger_start=row[4], catch_up_done=row[5]
+        )
         for row in conn.execute(f"{_SELECT} ORDER BY id")
     ]
 

@@ -82,7 +82,9 @@ class Ingest(Work):
         for kind, native, number in batch.copies:
             key, file = fact_key(kind, native), self.file_ids[number]
             row = stored.get(key)
-            if key not in gone and file != (self.file_ids[batch.facts[kind][native].file] if row is None else row[rows.FILE]):
+            if key not in gone and file != (
+                self.file_ids[batch.facts[kind][native].file] if row is None else row[rows.FILE]
+            ):
                 self._copies.add((key, file))
         if self._copies:
             self.conn.executemany(_CONTRIBUTE, sorted(self._copies))
@@ -124,9 +126,7 @@ class Ingest(Work):
             self.names.learn(row[column] for row in found for column in rows.NAMED)
         return {row[rows.KEY]: row for row in found}
 
-    def _removed(
-        self, keyed: list[tuple[bytes, Partial]], stored: dict[bytes, rows.Row], batch: Batch
-    ) -> set[bytes]:
+    def _removed(self, keyed: list[tuple[bytes, Partial]], stored: dict[bytes, rows.Row], batch: Batch) -> set[bytes]:
         """Keys among the batch's, its calls' and its sessions' whose facts retention has removed. Which sessions are
         sealed by that is remembered."""
         self._late.clear()

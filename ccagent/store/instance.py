@@ -39,8 +39,7 @@ class InstanceLock:
             os.close(descriptor)
             pid = holder(str(self.path).removesuffix(".lock"))
             raise InstanceRunningError(
-                f"another ccagent (pid {pid or 'unknown'}) holds {self._display}; stop it, or"
-                " name another --db"
+                f"another ccagent (pid {pid or 'unknown'}) holds {self._display}; stop it, or name another --db"
             ) from error
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)

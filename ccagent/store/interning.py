@@ -209,7 +209,9 @@ class Contexts:
         if len(self._ids) + len(missing) > REMEMBERED:
             self.forget()
         names = self._names
-        wanted = {(*(0 if text is None else names.id(text) for text in each[:9]), int(each.rank)): each for each in missing}
+        wanted = {
+            (*(0 if text is None else names.id(text) for text in each[:9]), int(each.rank)): each for each in missing
+        }
         for _ in range(2):
             columns = [list(column) for column in zip(*sorted(wanted), strict=True)]
             for row in self.conn.execute(_AMONG, columns).fetchall():

@@ -33,7 +33,9 @@ class Late:
         self._sessions.clear()
         if not self._state.pruning:
             return
-        own = {fact_key(EventType.SESSION, each): each for each in sessions if each is not None and each not in self._known}
+        own = {
+            fact_key(EventType.SESSION, each): each for each in sessions if each is not None and each not in self._known
+        }
         if own:
             dialect = self._state.conn.dialect
             sql = f"SELECT p.key FROM {dialect.blobs} JOIN pruned p ON p.key = k.value"

@@ -41,10 +41,14 @@ def parse_database(text: str, state_dir: Path | None = None) -> Database:
         path = text.removeprefix("sqlite:///") if not text.startswith("sqlite:////") else text[10:]
         return Database(kind="sqlite", target=path, display=path, sidecar=path)
     if scheme not in POSTGRES_SCHEMES:
-        raise ConfigError(f"a {scheme} database cannot be used; name a file, sqlite:///PATH or postgresql://… with --db")
+        raise ConfigError(
+            f"a {scheme} database cannot be used; name a file, sqlite:///PATH or postgresql://… with --db"
+        )
     display = masked(text)
     digest = blake2b(display.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
-    return Database(kind="postgres", target=text, display=display, sidecar=str((state_dir or Path()) / f"postgres-{digest}"))
+    return Database(
+        kind="postgres", target=text, display=display, sidecar=str((state_dir or Path()) / f"postgres-{digest}")
+    )
 
 
 def masked(url: str) -> str:

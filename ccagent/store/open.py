@@ -45,7 +45,9 @@ def connect_reader(database: Database | Path | str) -> Connection:
         require_current(conn, path)
     except (apsw.CorruptError, apsw.NotADBError) as error:
         conn.close()
-        raise DamagedError(f"cannot read {path}: {error}; is it a ccagent database? `ccagent db check` tells") from error
+        raise DamagedError(
+            f"cannot read {path}: {error}; is it a ccagent database? `ccagent db check` tells"
+        ) from error
     except apsw.Error as error:
         conn.close()
         raise StoreError(f"cannot read {path}: {error}; is it a ccagent database?") from error

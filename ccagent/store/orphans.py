@@ -51,9 +51,7 @@ _LAUNCHES: Final = f"SELECT a.agent FROM agent a WHERE a.agent > ? AND {_OVER} O
 class Sweep:
     """One search, in steps of a transaction each."""
 
-    def __init__(
-        self, store: Writer, reader: Callable[[], AbstractContextManager[Connection]], now_ms: int
-    ) -> None:
+    def __init__(self, store: Writer, reader: Callable[[], AbstractContextManager[Connection]], now_ms: int) -> None:
         self._store = store
         self._reader = reader
         self._now = now_ms
@@ -113,9 +111,7 @@ def _delete_texts(numbers: list[int]) -> Callable[[Ingest], None]:
     return _deleting("DELETE FROM name WHERE id = ?", numbers, lambda state: state.names.watched)
 
 
-def _deleting(
-    sql: str, numbers: list[int], spared: Callable[[Ingest], set[int] | None]
-) -> Callable[[Ingest], None]:
+def _deleting(sql: str, numbers: list[int], spared: Callable[[Ingest], set[int] | None]) -> Callable[[Ingest], None]:
     def work(state: Ingest) -> None:
         kept: set[Any] = spared(state) or set()
         state.conn.executemany(sql, [(number,) for number in numbers if number not in kept])

@@ -60,6 +60,7 @@ _SESSION: Final = {
     "lock_timeout": f"{LOCK_SECONDS}s",
     "TimeZone": "UTC",
     "standard_conforming_strings": "on",
+    "work_mem": "16MB",  # usage by tool over all time sorts more than the default of 4 MB holds
     "jit": "off",  # compiling a plan takes longer than any of ours runs
 }
 

@@ -38,7 +38,9 @@ class PgSide(PostgresStore):
             try:
                 host = hosts.read_host(self._pg, store.host_id)
                 if host is None:
-                    raise StoreError(f"the schema {side} of {store.database.display} is not whole; drop it and start again")
+                    raise StoreError(
+                        f"the schema {side} of {store.database.display} is not whole; drop it and start again"
+                    )
                 self._enter(host, clock=clock, prices=prices)
             except BaseException:
                 self._pg.close()

@@ -97,9 +97,13 @@ class Swap:
             last = int(scalar(conn, f"SELECT COALESCE(MAX(id), 0) FROM {table}"))
             clash = f"SELECT COUNT(*) FROM {table} o LEFT JOIN {self._side}{table} s ON s.id = o.id WHERE s.id IS NULL"
             if scalar(conn, clash):
-                raise StoreError("the database was written to while it was rebuilt; run `ccagent backfill --rebuild` again")
+                raise StoreError(
+                    "the database was written to while it was rebuilt; run `ccagent backfill --rebuild` again"
+                )
             columns = "id, value" if table == "name" else CONTEXT_COLUMNS
-            conn.execute(f"INSERT INTO {table} ({columns}) SELECT {columns} FROM {self._side}{table} WHERE id > ?", (last,))
+            conn.execute(
+                f"INSERT INTO {table} ({columns}) SELECT {columns} FROM {self._side}{table} WHERE id > ?", (last,)
+            )
         state.names.forget()
         state.contexts.forget()
 
@@ -171,9 +175,7 @@ class Swap:
 
         Asked before facts change. A link stays, if the call that it names may have been seen in what is gone.
         """
-        kept = (
-            f"f.key IS NULL OR f.file IS NULL OR f.file NOT IN {self._again} OR EXISTS ({self._gone_copy})"
-        )
+        kept = f"f.key IS NULL OR f.file IS NULL OR f.file NOT IN {self._again} OR EXISTS ({self._gone_copy})"
         known = {
             int(agent): (tool, turn, bool(stays))
             for agent, tool, turn, stays in conn.execute(
@@ -181,11 +183,15 @@ class Swap:
                 " FROM agent a LEFT JOIN fact f ON f.key = a.tool"
             )
         }
-        fresh = {int(row[0]): (row[1], row[2]) for row in conn.execute(f"SELECT agent, tool, turn FROM {self._side}agent")}
+        fresh = {
+            int(row[0]): (row[1], row[2]) for row in conn.execute(f"SELECT agent, tool, turn FROM {self._side}agent")
+        }
         found = []
         for agent in sorted(known.keys() | fresh.keys()):
             tool, turn, stays = known.get(agent, (None, None, False))
-            tools = [bytes(each) for each in (tool if stays else None, fresh.get(agent, (None,))[0]) if each is not None]
+            tools = [
+                bytes(each) for each in (tool if stays else None, fresh.get(agent, (None,))[0]) if each is not None
+            ]
             now = min(tools, default=None)
             again = now != (None if tool is None else bytes(tool)) or (agent in fresh and fresh[agent][1] != turn)
             if again or (now is None and agent in known):

@@ -33,9 +33,7 @@ SLICE: Final = 1_000
 _REQUEST: Final = int(EventType.LLM_REQUEST)
 _COSTS: Final = "UPDATE fact SET cost = ?, cost_booked = ?, price = ?, host = ?, seq = ? WHERE key = ?"
 _PRICE: Final = "UPDATE fact SET price = ? WHERE key = ?"
-_SETTLED: Final = (
-    f"UPDATE fact SET cost_booked = NULL WHERE type = {_REQUEST} AND cost_booked IS NOT NULL AND host = ?"
-)
+_SETTLED: Final = f"UPDATE fact SET cost_booked = NULL WHERE type = {_REQUEST} AND cost_booked IS NOT NULL AND host = ?"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -114,7 +112,9 @@ class Repricing:
     def _slice(self, state: Ingest) -> Repriced | None:
         conn = state.conn
         cursor = self._cursor(conn)
-        tail = f"WHERE f.type = {_REQUEST} AND f.host = ? AND f.key > ? ORDER BY f.key LIMIT {SLICE}{conn.dialect.locking}"
+        tail = (
+            f"WHERE f.type = {_REQUEST} AND f.host = ? AND f.key > ? ORDER BY f.key LIMIT {SLICE}{conn.dialect.locking}"
+        )
         found = rows.fetch(conn, tail, (state.host, bytes.fromhex(cursor.after)))
         if not found:
             return None

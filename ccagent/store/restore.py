@@ -30,9 +30,7 @@ BATCH: Final = 500
 """Facts of one transaction."""
 
 _KEYED: Final = "SELECT t.key FROM {blobs} JOIN {table} t ON t.key = k.value"
-_LINK: Final = (
-    "INSERT INTO agent (agent, tool, turn, depth, linked_at) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
-)
+_LINK: Final = "INSERT INTO agent (agent, tool, turn, depth, linked_at) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
 _ADD_FILE: Final = (
     'INSERT INTO file (host, path, device, inode, size, mtime_ns, "offset", head, head_length, marker, generation, lines,'
     " state) VALUES (?, ?, 0, 0, 0, 0, 0, ?, 0, ?, 1, 0, ?) RETURNING id"
@@ -90,9 +88,7 @@ def _restore(batch: Sequence[Record], store: Writer, result: Restored, before: i
 
 def _sound(raw: Record) -> bool:
     try:
-        return bool(
-            raw["type"] in KEY_PREFIXES and fact_key(raw["type"], raw["native"]) == bytes.fromhex(raw["key"])
-        )
+        return bool(raw["type"] in KEY_PREFIXES and fact_key(raw["type"], raw["native"]) == bytes.fromhex(raw["key"]))
     except (KeyError, TypeError, ValueError):
         return False
 
@@ -110,7 +106,10 @@ def _returning(back: dict[bytes, Record]) -> Any:
 
     def work(state: Ingest) -> None:
         conn = state.conn
-        hosts = {str(name): (int(number), int(seq)) for number, name, seq in conn.execute("SELECT id, host_id, seq FROM host")}
+        hosts = {
+            str(name): (int(number), int(seq))
+            for number, name, seq in conn.execute("SELECT id, host_id, seq FROM host")
+        }
         files = _Files(conn, state.host, {name: number for name, (number, _) in hosts.items()})
         written = []
         for key in sorted(back):
@@ -151,7 +150,9 @@ def _in_memory(records: Sequence[Record]) -> Iterator[Connection]:
     try:
         for statement in schema.statements("sqlite"):
             conn.execute(statement)
-        conn.execute("INSERT INTO host (host_id, instance_id, seq, commits, created_at) VALUES ('archive', '', 0, 0, 0)")
+        conn.execute(
+            "INSERT INTO host (host_id, instance_id, seq, commits, created_at) VALUES ('archive', '', 0, 0, 0)"
+        )
         names = Names(conn)
         contexts = Contexts(conn, names)
         files = _Files(conn, 1, {})
@@ -182,9 +183,7 @@ class _Files:
         return int(scalar(self._conn, _ADD_FILE, (host, path, b"", b"", GONE)) if found is None else found)
 
 
-def _write(
-    conn: Connection, names: Names, written: list[rows.Row], records: Sequence[Record], files: _Files
-) -> None:
+def _write(conn: Connection, names: Names, written: list[rows.Row], records: Sequence[Record], files: _Files) -> None:
     """Insert rows with what belongs to them: their further transcripts, their sub-agents' launches."""
     conn.executemany(rows.INSERT, written)
     conn.executemany(

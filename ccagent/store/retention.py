@@ -400,9 +400,7 @@ def _remove_keys(state: Ingest, keys: list[bytes], facts: int | None = None) -> 
     # What no timer has closed (its transcript is gone) closes now: outcomes are booked at the closing.
     still_open = rows.fetch(conn, f"JOIN {blobs} ON f.key = k.value WHERE f.closed_seq IS NULL", (listed,))
     close_rows(state, still_open)
-    conn.execute(
-        f"INSERT INTO pruned (key) SELECT k.value FROM {blobs} WHERE 1 = 1 ON CONFLICT DO NOTHING", (listed,)
-    )
+    conn.execute(f"INSERT INTO pruned (key) SELECT k.value FROM {blobs} WHERE 1 = 1 ON CONFLICT DO NOTHING", (listed,))
     conn.execute(f"DELETE FROM contributor WHERE key IN (SELECT k.value FROM {blobs})", (listed,))
     conn.execute(f"DELETE FROM fact WHERE key IN (SELECT k.value FROM {blobs})", (listed,))
     state.booking.count(metric.RETENTION_REMOVED, ("fact",), len(keys) if facts is None else facts)

@@ -39,7 +39,7 @@ _MADE: Final = "rebuild"
 """Name in `meta` of the fresh tables: what they were made for. Their last statement; without it they are not whole."""
 
 _FILES: Final = (
-    "INSERT INTO {to}file (id, host, path, device, inode, size, mtime_ns, \"offset\", head, head_length, marker,"
+    'INSERT INTO {to}file (id, host, path, device, inode, size, mtime_ns, "offset", head, head_length, marker,'
     " generation, lines, carry, state) SELECT id, host, path, device, inode, 0, mtime_ns, 0, {none}, 0, {none},"
     " generation, 0, NULL, state FROM {of}file WHERE host = {host}"
 )

@@ -38,7 +38,8 @@ def used_bytes(conn: Connection, database: Database, density: float | None = Non
     """
     if not conn.dialect.shared:
         pages, free, page = (
-            int(scalar(conn, f"SELECT {name} FROM pragma_{name}")) for name in ("page_count", "freelist_count", "page_size")
+            int(scalar(conn, f"SELECT {name} FROM pragma_{name}"))
+            for name in ("page_count", "freelist_count", "page_size")
         )
         return (pages - free) * page
     whole, facts, number = stored_bytes(conn, database), *_facts(conn)

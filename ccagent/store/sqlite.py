@@ -68,9 +68,7 @@ class SqliteStore(Writer):
             file = None if self.path == MEMORY else Path(self.path)
             self.prepared = prepare(conn, place=self.path, now_ms=now, path=file)
             host = hosts.enter(conn, None, now)
-            super().__init__(
-                conn, database, host, clock=clock, prices=prices, exportable=exportable, budgets=budgets
-            )
+            super().__init__(conn, database, host, clock=clock, prices=prices, exportable=exportable, budgets=budgets)
             if not self.ingest_state.live:
                 conn.execute(f"PRAGMA wal_autocheckpoint = {CATCH_UP_PAGES}")
         except apsw.Error as error:

@@ -32,9 +32,7 @@ TIED_MS: Final = HOUR_MS
 class Work:
     """What a transaction works with. One per store; `begin` before each transaction, `forget` after a rollback."""
 
-    def __init__(
-        self, conn: Connection, host: int, prices: PriceTable, budget: Budget, exportable: Exportable
-    ) -> None:
+    def __init__(self, conn: Connection, host: int, prices: PriceTable, budget: Budget, exportable: Exportable) -> None:
         self.conn = conn
         self.host = host
         self.names = Names(conn)

@@ -222,9 +222,7 @@ class Writer(ABC):
         if not booking and not dirty and state.seq == self._seq and not self._budget.fresh and not state.wrote:
             return False  # nothing was written, so nothing is booked: an idle daemon writes no page
         self._commits += 1
-        self.conn.execute(
-            "UPDATE host SET seq = ?, commits = ? WHERE id = ?", (state.seq, self._commits, self.host)
-        )
+        self.conn.execute("UPDATE host SET seq = ?, commits = ? WHERE id = ?", (state.seq, self._commits, self.host))
         mark = self._commits if self.conn.dialect.shared else 0
         self.conn.executemany(
             "INSERT INTO dirty (quarter, host, seq) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
@@ -329,7 +327,9 @@ class Writer(ABC):
             if row.file_id is not None:
                 ids.append(row.file_id)
                 continue
-            known = self.conn.execute("SELECT id FROM file WHERE host = ? AND path = ?", (self.host, row.path)).fetchone()
+            known = self.conn.execute(
+                "SELECT id FROM file WHERE host = ? AND path = ?", (self.host, row.path)
+            ).fetchone()
             if known is None:
                 known = self.conn.execute(
                     'INSERT INTO file (host, path, device, inode, size, mtime_ns, "offset", head, head_length, marker,'

@@ -40,7 +40,9 @@ START = 1_770_714_000_000
 KINDS = ("input", "output", "cache_read", "cache_write_5m", "cache_write_1h")
 
 
-def session(number: int, *, actions: Sequence[str] = ACTIONS, project: str | None = None, start: int | None = None) -> Session:
+def session(
+    number: int, *, actions: Sequence[str] = ACTIONS, project: str | None = None, start: int | None = None
+) -> Session:
     """A session of its own, with all that hangs on it."""
     made = Session(
         f"session-{number}", version="2.1.229", seed=number, cwd=project or f"/home/me/work/project{number % 3}",

@@ -31,7 +31,9 @@ def three(ground: Ground) -> Ground:
 def taken(ground: Ground) -> set[str]:
     """Project folders of which anything was taken in."""
     paths = ground.rows('SELECT path FROM file WHERE "offset" > 0')
-    return {os.fsdecode(bytes(path)).removeprefix(f"{ground.tree.root.resolve()}/").partition("/")[0] for (path,) in paths}
+    return {
+        os.fsdecode(bytes(path)).removeprefix(f"{ground.tree.root.resolve()}/").partition("/")[0] for (path,) in paths
+    }
 
 
 def age(ground: Ground, folder: str, days: float) -> None:
@@ -161,7 +163,10 @@ def test_an_unfinished_line_is_left_and_told(ground: Ground) -> None:
 
 def test_while_somebody_holds_the_store_nothing_is_done(three: Ground) -> None:
     config = three.config()
-    with InstanceLock(parse_database(config.database, config.paths.state_dir)), pytest.raises(InstanceRunningError) as refused:
+    with (
+        InstanceLock(parse_database(config.database, config.paths.state_dir)),
+        pytest.raises(InstanceRunningError) as refused,
+    ):
         three.take_in()
 
     assert refused.value.exit_code == 75

@@ -34,5 +34,9 @@ def test_the_page_and_the_answers_name_the_same_fields(tmp_path: Path) -> None:
 
     assert {field for answer in answers for field in answer} - {"schema_version"} == set(named)
     assert [answer["mode"] for answer in answers] == ["dry run", "backfill", "rebuild", "recompute prices"]
-    for field, inner in (("left", answers[1]), ("facts", answers[2]), ("projects", {"projects": answers[0]["projects"][0]})):
+    for field, inner in (
+        ("left", answers[1]),
+        ("facts", answers[2]),
+        ("projects", {"projects": answers[0]["projects"][0]}),
+    ):
         assert set(inner[field]) == set(re.findall(r"`(\w+)`", named[field])), field

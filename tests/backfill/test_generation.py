@@ -57,9 +57,7 @@ def full(ground: Ground) -> Ground:
 
 def test_every_metric_of_facts_belongs_to_a_generation_and_no_other() -> None:
     assert set(OF_PRICES) < set(OF_FACTS)
-    assert set(OF_FACTS) == {
-        name for name, spec in METRICS.items() if spec.from_facts and spec.kind is not Kind.GAUGE
-    }
+    assert set(OF_FACTS) == {name for name, spec in METRICS.items() if spec.from_facts and spec.kind is not Kind.GAUGE}
     assert names.INGEST_BYTES not in OF_FACTS
 
 
@@ -93,7 +91,9 @@ def test_the_start_moves_in_otlp(full: Ground) -> None:
     def start_of(name: str) -> set[int]:
         request = encode_metrics(shown(full), {}, now_ms() * 1_000_000)
         (metric,) = [
-            metric for metric in request.resource_metrics[0].scope_metrics[0].metrics if metric.name == f"ccagent.{name}"
+            metric
+            for metric in request.resource_metrics[0].scope_metrics[0].metrics
+            if metric.name == f"ccagent.{name}"
         ]
         return {point.start_time_unix_nano for point in metric.sum.data_points}
 
@@ -140,7 +140,9 @@ def test_what_changes_after_it_was_sent_is_counted_and_not_sent_again(ground: Gr
     with tomorrow():
         report = rebuild(ground.config(**flags), ground.env)
 
-    changed = ground.rows("SELECT COUNT(*) FROM fact WHERE type IN (2, 4, 5, 7) AND closed_seq <= ? AND seq > ?", last, last)
+    changed = ground.rows(
+        "SELECT COUNT(*) FROM fact WHERE type IN (2, 4, 5, 7) AND closed_seq <= ? AND seq > ?", last, last
+    )
     assert report["facts"]["stale"] == changed[0][0] > 0
     assert ground.counters()[names.EXPORTS_STALE] == changed[0][0]
     with ground.reader() as conn:

@@ -27,7 +27,9 @@ DEADLINE_SECONDS = 120.0
 KILLS = min(40, int(os.environ.get("CCAGENT_KILLS") or 4))
 """Random kills of one rebuild; CI asks for more."""
 
-DEAR = {"models": {"claude-opus-4-6": {"input": "1000", "output": "5000"}, "nobody-knows": {"input": "1", "output": "2"}}}
+DEAR = {
+    "models": {"claude-opus-4-6": {"input": "1000", "output": "5000"}, "nobody-knows": {"input": "1", "output": "2"}}
+}
 
 
 def command(ground: Ground, *options: str) -> list[str]:
@@ -66,7 +68,13 @@ def finish(ground: Ground, *options: str, **variables: str) -> dict[str, Any]:
 def state(ground: Ground) -> tuple[object, ...]:
     """All that a rebuild which did not happen leaves alone."""
     own = {name: value for name, value in ground.counters().items() if name in OF_FACTS}
-    return ground.dump(), ground.closed(), own, ground.rows("SELECT seq FROM host"), ground.rows("SELECT id, carry FROM file")
+    return (
+        ground.dump(),
+        ground.closed(),
+        own,
+        ground.rows("SELECT seq FROM host"),
+        ground.rows("SELECT id, carry FROM file"),
+    )
 
 
 @pytest.fixture

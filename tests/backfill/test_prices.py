@@ -145,7 +145,9 @@ def test_a_model_gets_a_price_and_loses_it(full: Ground) -> None:
 
     gained = recompute(full, {"nobody-knows": {"input": "3", "output": "15"}})
     assert (gained["priced"], gained["unpriced"]) == (1, 0)
-    assert unpriced_booked(full) == unpriced(full) == {model: before[model] for model in before if model != "nobody-knows"}
+    assert (
+        unpriced_booked(full) == unpriced(full) == {model: before[model] for model in before if model != "nobody-knows"}
+    )
     assert lawful(full)
 
     lost = recompute(full, {})

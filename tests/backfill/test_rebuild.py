@@ -162,7 +162,9 @@ def test_what_a_copy_that_is_gone_said_is_not_forgotten(orphaned: Ground) -> Non
         orphaned.rebuild()
 
     assert copied
-    assert outputs(orphaned) == {native: output if native in copied else min(output, 7) for native, output in before.items()}
+    assert outputs(orphaned) == {
+        native: output if native in copied else min(output, 7) for native, output in before.items()
+    }
     assert orphaned.faults(recount=False) == []
 
 
@@ -235,7 +237,9 @@ def test_what_retention_removed_does_not_come_back(full: Ground) -> None:
     from ccagent.store.location import parse_database
     from ccagent.store.opening import open_store
 
-    store = open_store(parse_database(full.config().database, full.config().paths.state_dir), clock=SystemClock(), host_id=full.host_id)
+    store = open_store(
+        parse_database(full.config().database, full.config().paths.state_dir), clock=SystemClock(), host_id=full.host_id
+    )
     keys = [bytes(key) for (key,) in store.ask("SELECT key FROM fact WHERE type = 3 ORDER BY key LIMIT 3")]
 
     def prune(conn: object) -> None:

@@ -42,9 +42,7 @@ def laws(ground: Ground) -> None:
 
 @SOME
 @given(trees(), st.integers(0, 2**32), st.floats(0, 1))
-def test_under_the_same_rules_no_fact_changes_whatever_is_gone(
-    files: dict[str, bytes], seed: int, gone: float
-) -> None:
+def test_under_the_same_rules_no_fact_changes_whatever_is_gone(files: dict[str, bytes], seed: int, gone: float) -> None:
     chance = random.Random(seed)
     with tempfile.TemporaryDirectory() as folder:
         ground = Ground(Path(folder), f"{folder}/ccagent.db")
@@ -108,7 +106,9 @@ def test_what_retention_sealed_stays_under_the_same_rules(files: dict[str, bytes
             ground.tree.put(path, data)
         ground.take_in()
         prune(ground, moment)
-        rollups = "SELECT * FROM rollup ORDER BY period, family, bucket, project, branch, session_type, name, agent, skill"
+        rollups = (
+            "SELECT * FROM rollup ORDER BY period, family, bucket, project, branch, session_type, name, agent, skill"
+        )
         before, rows = ground.dump(), ground.rows(rollups)
         booked = {name: ground.labels(name) for name in OF_FACTS}
 

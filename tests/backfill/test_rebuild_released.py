@@ -14,7 +14,10 @@ from tests.store.releases import RELEASES, Release
 @pytest.mark.parametrize("release", RELEASES, ids=str)
 @pytest.mark.parametrize("gone", [False, True], ids=["whole", "without transcripts"])
 def test_a_released_database_is_rebuilt(release: Release, gone: bool, tmp_path: Path) -> None:
-    ground, other = Ground(tmp_path / "one", str(tmp_path / "one.db")), Ground(tmp_path / "two", str(tmp_path / "two.db"))
+    ground, other = (
+        Ground(tmp_path / "one", str(tmp_path / "one.db")),
+        Ground(tmp_path / "two", str(tmp_path / "two.db")),
+    )
     for one in (ground, other):
         release.write_transcripts(one.tree.root)
     release.write_database(Path(ground.database), ground.tree.root.resolve())

@@ -50,9 +50,7 @@ def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, Any]:
     return code, json.loads(capsys.readouterr().out)
 
 
-def test_a_dry_run_says_what_would_go_and_removes_nothing(
-    database: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_dry_run_says_what_would_go_and_removes_nothing(database: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, plan = run(capsys, "prune", "--dry-run", "--db", str(database))
 
     (rule,) = plan["rules"]

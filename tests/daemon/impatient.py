@@ -17,13 +17,17 @@ KIB = 1_024
 
 LIMITS = LogLimits(passive=64 * KIB, truncate=256 * KIB, alarm=512 * KIB, pause=1_024 * KIB)
 
-scheduling.REPLACED_SECONDS = 1.0  # type: ignore[misc]
-caring.LOG_SECONDS = 0.2  # type: ignore[misc]
-caring.LogLimits = lambda: LIMITS  # type: ignore[assignment,misc]
 
-if os.environ.get("CCAGENT_TEST_SLOW_BACKUP"):
-    backup.PAGES_BETWEEN_WRITES = 1  # type: ignore[misc]
-    caring.SLICE_SECONDS = 0.0  # type: ignore[misc]
+def main() -> int:
+    """The ordinary command line; its exit code."""
+    scheduling.REPLACED_SECONDS = 1.0  # type: ignore[misc]
+    caring.LOG_SECONDS = 0.2  # type: ignore[misc]
+    caring.LogLimits = lambda: LIMITS  # type: ignore[assignment,misc]
+    if os.environ.get("CCAGENT_TEST_SLOW_BACKUP"):
+        backup.PAGES_BETWEEN_WRITES = 1  # type: ignore[misc]
+        caring.SLICE_SECONDS = 0.0  # type: ignore[misc]
+    return cli.main()
+
 
 if __name__ == "__main__":
-    sys.exit(cli.main())
+    sys.exit(main())

@@ -36,7 +36,17 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "metrics": ("facts",),
     "alerts": ("facts", "metrics", "rollups"),
     "follow": ("errors", "clock"),
-    "store": ("facts", "rollups", "metrics", "errors", "clock", "failpoints", "paths", "export.otlp.closed", "__version__"),
+    "store": (
+        "facts",
+        "rollups",
+        "metrics",
+        "errors",
+        "clock",
+        "failpoints",
+        "paths",
+        "export.otlp.closed",
+        "__version__",
+    ),
     "export": ("facts", "metrics", "store", "errors", "clock", "failpoints", "otlp_settings"),
 }
 """ccagent's own parts that a room may import besides itself; rooms not named here are edges and wire the others."""

@@ -26,7 +26,9 @@ DAY_MS = 24 * 3_600_000
 
 
 def config(**values: Any) -> RetentionConfig:
-    return RetentionConfig(**{"payload_days": 90, "fact_months": 13, "max_database_bytes": 0, "archive": None, **values})
+    return RetentionConfig(
+        **{"payload_days": 90, "fact_months": 13, "max_database_bytes": 0, "archive": None, **values}
+    )
 
 
 @pytest.fixture

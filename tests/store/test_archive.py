@@ -193,7 +193,16 @@ def test_another_database_takes_the_facts_in_as_new(feed: Feed, folder: Path) ->
     done = restore(archives(folder), other.store)
 
     assert (done.new, done.returned) == (removed.facts, 0)
-    fields = ("source_key", "model", "token_output", "cost_microusd", "turn_key", "request_key", "occurred_at", "status")
+    fields = (
+        "source_key",
+        "model",
+        "token_output",
+        "cost_microusd",
+        "turn_key",
+        "request_key",
+        "occurred_at",
+        "status",
+    )
     assert [{key: row[key] for key in fields} for row in other.events()] == [
         {key: row[key] for key in fields} for row in whole
     ]

@@ -189,6 +189,15 @@ def test_backups_are_named_by_time_and_only_the_newest_stay(tmp_path: Path) -> N
     assert {path.name for path in targets[0].parent.iterdir()} == {*others, targets[2].name, targets[3].name}
 
 
+def test_two_backups_in_one_second_have_names_of_their_own(tmp_path: Path) -> None:
+    database = tmp_path / "ccagent.db"
+    first = default_target(database, START_MS)
+    first.parent.mkdir()
+    first.touch()
+
+    assert default_target(database, START_MS + 900).name == "ccagent-20260210T090001Z.db"
+
+
 def test_the_last_backup_is_never_removed(tmp_path: Path) -> None:
     database = tmp_path / "ccagent.db"
     target = default_target(database, START_MS)

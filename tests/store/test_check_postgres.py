@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import psycopg
@@ -39,9 +40,18 @@ def looked(store: Writer, *, full: bool) -> Report:
     return check(store.conn, "the database", full=full)
 
 
+def note(report: Report, name: str) -> str:
+    (finding,) = [finding for finding in report.findings if finding.name == name]
+    return finding.note
+
+
 def as_owner(url: str, statements: str) -> None:
     with psycopg.connect(url, autocommit=True) as conn:
         conn.execute(statements.encode())
+
+
+def test_the_version_of_the_server_is_told(store: Writer) -> None:
+    assert re.match(r"Postgres 1\d", note(looked(store, full=False), "server"))
 
 
 def test_an_index_that_is_not_valid_is_told(store: Writer, pg_database: str) -> None:
@@ -58,7 +68,7 @@ def test_without_amcheck_it_is_told_that_pages_were_not_looked_at(store: Writer)
     report = looked(store, full=True)
 
     assert report.sound
-    assert "amcheck is not installed" in report.findings[0].note
+    assert "amcheck is not installed" in note(report, "indexes")
 
 
 def test_what_amcheck_finds_is_a_fault(store: Writer, pg_database: str) -> None:
@@ -84,4 +94,4 @@ def test_whoever_may_not_run_amcheck_is_told_so(store: Writer, pg_database: str)
         as_owner(pg_database, f"DROP OWNED BY checker_{store.host}; DROP ROLE checker_{store.host}")
 
     assert report.sound
-    assert "may not run amcheck" in report.findings[0].note
+    assert "may not run amcheck" in note(report, "indexes")

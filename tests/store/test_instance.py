@@ -31,7 +31,10 @@ def database(tmp_path: Path) -> Path:
 
 
 def test_a_second_writer_is_refused_and_told_who_holds_the_lock(database: Path) -> None:
-    with InstanceLock(parse_database(str(database))), pytest.raises(InstanceRunningError, match=rf"pid {os.getpid()}\).*{database}"):
+    with (
+        InstanceLock(parse_database(str(database))),
+        pytest.raises(InstanceRunningError, match=rf"pid {os.getpid()}\).*{database}"),
+    ):
         InstanceLock(parse_database(str(database))).acquire()
 
 

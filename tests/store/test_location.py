@@ -30,7 +30,10 @@ def test_a_path_names_a_file_beside_which_its_lock_lies(text: str, target: str) 
     [
         ("postgresql://ann:se:cret@db:5432/facts", "postgresql://ann:***@db:5432/facts"),
         ("postgresql://ann:se/cr?et@db/facts", "postgresql://ann:***"),
-        ("postgres://ann@db/facts?password=secret&sslmode=require", "postgres://ann@db/facts?password=***&sslmode=require"),
+        (
+            "postgres://ann@db/facts?password=secret&sslmode=require",
+            "postgres://ann@db/facts?password=***&sslmode=require",
+        ),
         ("postgresql:///facts?host=/run/pg&sslpassword=secret", "postgresql:///facts?host=/run/pg&sslpassword=***"),
         ("postgresql://one:5432,two:5433/facts", "postgresql://one:5432,two:5433/facts"),
     ],

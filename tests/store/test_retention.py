@@ -36,6 +36,7 @@ from tests.transcripts import Session, Usage
 
 pytestmark = pytest.mark.usefixtures("either_store")
 
+
 def meta(feed: Feed, name: str) -> int:
     return int(feed.store.meta(name) or 0)
 
@@ -160,7 +161,12 @@ def test_a_session_that_shares_amounts_with_a_younger_one_waits_for_it() -> None
     def tie(conn: Any) -> None:
         conn.execute(
             "UPDATE fact SET request = (SELECT key FROM fact WHERE type = ? AND native = ?) WHERE type = ? AND native = ?",
-            (int(EventType.LLM_REQUEST), request.removeprefix("llm:"), int(EventType.TOOL_CALL), call.removeprefix("tool:")),
+            (
+                int(EventType.LLM_REQUEST),
+                request.removeprefix("llm:"),
+                int(EventType.TOOL_CALL),
+                call.removeprefix("tool:"),
+            ),
         )
 
     feed.store.write(tie)
@@ -328,7 +334,8 @@ def test_what_a_removed_session_still_gets_moves_its_sealed_point() -> None:
         each.until(START_MS + 40 * DAY_MS)
 
     points = [
-        {key: values for key, values in without_active_time(amounts(each)).items() if key[0] == 4} for each in (feed, kept)
+        {key: values for key, values in without_active_time(amounts(each)).items() if key[0] == 4}
+        for each in (feed, kept)
     ]
     assert points[0] == points[1]
 

@@ -88,7 +88,9 @@ def names(feed: Feed) -> set[str]:
 def test_ids_of_prompts_and_folders_of_removed_sessions_are_forgotten() -> None:
     old, young = two()
     feed = filled(old, young)
-    turns = {row["turn_key"].removeprefix("turn:") for row in feed.events() if row["session_id"] == "old" and row["turn_key"]}
+    turns = {
+        row["turn_key"].removeprefix("turn:") for row in feed.events() if row["session_id"] == "old" and row["turn_key"]
+    }
     assert turns <= names(feed)
 
     prune(feed, NOW)

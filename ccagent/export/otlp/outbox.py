@@ -160,7 +160,9 @@ class Outbox:
             rows = store.closed_facts(conn, self._host, after, limit, upto_seq=upto, not_before=cursor.not_before)
             end = rows[-1][0] if len(rows) == limit else upto
             batch = collect(rows, self._tier, max_bytes=self._bytes, end=end)
-            past = store.count_history(conn, self._host, after, batch.end, cursor.not_before) if batch.end > after else 0
+            past = (
+                store.count_history(conn, self._host, after, batch.end, cursor.not_before) if batch.end > after else 0
+            )
         if not batch.spans:
             return self._skip(cursor, batch, past, top, now_ms)
         if not self.circuit.ready(now_ms):
