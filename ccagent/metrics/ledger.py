@@ -142,8 +142,11 @@ class Ledger:
             growth = now
             booked = 0
         else:
-            growth = clipped(token_kinds(old[0]), now)
+            then = token_kinds(old[0])
+            growth = clipped(then, now)
             booked = old[2]
+            if any(is_now < was for is_now, was in zip(now, then, strict=True)):
+                self.booking.count(names.TOTALS_RELABELLED, ("type",))
         sums[0] += growth[0]
         sums[1] += growth[1]
         sums[2] += growth[2]

@@ -136,6 +136,7 @@ def test_a_shift_to_the_longer_cache_lifetime_books_no_tokens_twice() -> None:
     assert (event["token_cache_write_5m"], event["token_cache_write_1h"]) == (0, 1_000)
     assert feed.total("tokens") == booked
     assert feed.total("cost.usd") == event["cost_microusd"]
+    assert feed.counted("totals.relabelled") == {'["type"]': 1}
 
 
 def test_prices_that_change_before_the_closing_book_nothing() -> None:
