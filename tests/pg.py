@@ -311,6 +311,9 @@ def _programs(major: int) -> Path:
         shutil.copytree(package / INSTALLS[major], copied / package.name / INSTALLS[major])
         if libraries.exists():
             shutil.copytree(libraries, copied / libraries.name, dirs_exist_ok=True)
+        for path in (copied, *copied.rglob("*")):  # whatever the umask was here and where the wheel was installed
+            if not path.is_symlink():
+                path.chmod(path.stat().st_mode | (0o555 if path.is_dir() or path.parent.name == "bin" else 0o444))
         return copied / package.name / INSTALLS[major] / "bin"
     return programs
 
