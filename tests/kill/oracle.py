@@ -41,12 +41,14 @@ def findings(database: Path | str, tree: Path, manifest: Path) -> list[str]:
 
 @contextmanager
 def asking(database: Path | str) -> Iterator[Ask]:
-    """Asks the database from outside; it sees what is committed, statement by statement."""
+    """Asks the database from outside; all that is asked within is of one moment, whatever a daemon goes on doing."""
     if isinstance(database, Path):
         with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=1)) as file:
+            file.execute("BEGIN")
             yield lambda sql, *values: file.execute(sql, values).fetchall()
         return
-    with psycopg.connect(database, autocommit=True, connect_timeout=5) as served:
+    with closing(psycopg.connect(database, connect_timeout=5)) as served:
+        served.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         served.execute("SET search_path = ccagent")
         yield lambda sql, *values: served.execute(sql.replace("?", "%s").encode(), values).fetchall()
 
