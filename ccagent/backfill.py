@@ -13,7 +13,7 @@ from typing import Any, Final
 from ccagent.config import Config
 from ccagent.errors import NoDataError, UsageError
 from ccagent.follow.follower import Follower
-from ccagent.follow.roots import default_roots
+from ccagent.follow.roots import Kinds, default_roots
 from ccagent.follow.state import FileState
 from ccagent.intake import Intake, file_states
 from ccagent.job import Job, Throttle
@@ -45,7 +45,7 @@ class Intaking:
             job.roots, file_states(job.store), max_line=job.config.ingest.max_line_bytes, clock=job.clock.monotonic,
             wall_ns=lambda: job.clock.now_ms() * 1_000_000, wanted=wanted(selection, job.roots),
         )  # fmt: skip
-        self._intake = Intake(self._follower, job.store)
+        self._intake = Intake(self._follower, job.store, Kinds(job.roots))
         self.bytes = 0
         self.quiet: set[int] = set()
 

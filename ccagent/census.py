@@ -90,7 +90,7 @@ class Census:
                 return
             reading = known.reading
         else:
-            reading = Reading.of(path)
+            reading = self.count.reading(path)
         counted = self.files[row.file_id] = Counted(row=row, fate=Fate.RECOUNTED, reading=reading)
         try:
             with path.open("rb") as file:
@@ -116,7 +116,8 @@ class Census:
         known = {counted.row.path for counted in self.files.values()}
         for root in roots:
             for path in transcript_files(root):
-                if os.fsencode(path) in known:
+                kinds = self.count.kinds
+                if os.fsencode(path) in known or not (kinds is None or kinds.takes(os.fsencode(path))):
                     continue
                 try:
                     self.unknown_bytes += path.stat().st_size

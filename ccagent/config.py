@@ -6,6 +6,7 @@ Everything is checked when it is loaded, so that a daemon that has started has n
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -18,6 +19,7 @@ from ccagent.config_file import ConfigFile, nearest
 from ccagent.config_keys import CONFIG_VARIABLE, ENV_PREFIX, KEYS, OFF, Key, Kind
 from ccagent.config_values import Place, from_file, from_text, resolve_headers
 from ccagent.errors import ConfigError
+from ccagent.follow.roots import Root
 from ccagent.paths import Paths, display
 
 _OTHER_VARIABLES: Final = (CONFIG_VARIABLE, "CCAGENT_TEST_", "CCAGENT_FAILPOINT", "CCAGENT_KILLS", "CCAGENT_NO_SKIPS")
@@ -75,6 +77,27 @@ class BackupConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GitConfig:
+    """What is read of the repositories in which sessions worked."""
+
+    history: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeaturesConfig:
+    """How sessions are tied to what they worked on. ConfigError for a pattern that is none."""
+
+    documents: tuple[str, ...]
+    task_pattern: str | None
+
+    def __post_init__(self) -> None:
+        try:
+            re.compile(self.task_pattern or "")
+        except re.error as error:
+            raise ConfigError(f"features.task_pattern is no regular expression: {error}; mend it") from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MetricsConfig:
     """What the metrics tell."""
 
@@ -124,7 +147,7 @@ class LogConfig:
 class Config:
     """Everything a user may choose, checked. `sources` empty means the default roots; `database` is a file's path or a URL."""
 
-    sources: tuple[Path, ...]
+    sources: tuple[Root, ...]
     database: str
     host_id: str | None
     listen: str
@@ -132,6 +155,8 @@ class Config:
     rollups: RollupsConfig
     retention: RetentionConfig
     backup: BackupConfig
+    git: GitConfig
+    features: FeaturesConfig
     metrics: MetricsConfig
     prices: PricesConfig
     privacy: PrivacyConfig
@@ -181,6 +206,8 @@ def load(flags: Mapping[str, object], env: Mapping[str, str], path: Path | None 
         rollups=RollupsConfig(**_section(values, "rollups")),
         retention=RetentionConfig(**_section(values, "retention")),
         backup=BackupConfig(**_section(values, "backup")),
+        git=GitConfig(**_section(values, "git")),
+        features=FeaturesConfig(**_section(values, "features")),
         metrics=MetricsConfig(**_section(values, "metrics")),
         prices=PricesConfig(**_section(values, "prices")),
         privacy=PrivacyConfig(**_section(values, "privacy")),

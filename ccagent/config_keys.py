@@ -101,6 +101,8 @@ SECTION_PURPOSE: Final[dict[str, str]] = {
     "rollups": "How usage is summed by hour, day and week.",
     "retention": "How long what is kept. Rollups and totals stay for ever.",
     "backup": "Copies of a SQLite database, beside it in the folder backups.",
+    "git": "What is read of the repositories in which sessions worked.",
+    "features": "How sessions are tied to what they worked on.",
     "metrics": "What the metrics tell.",
     "prices": "What tokens cost.",
     "privacy": "What may leave this machine.",
@@ -113,10 +115,11 @@ KEYS: Final[tuple[Key, ...]] = (
     Key(
         name="sources",
         kind=Kind.PATHS,
-        purpose="Transcript trees to follow, each a folder of projects.",
+        purpose="Transcript trees to follow: claude:DIR (or DIR) is a folder of projects of Claude Code, codex:DIR one of Codex's"
+        " rollouts.",
         default=(),
-        unset="every Claude config root there is",
-        example='["~/.claude/projects"]',
+        unset="every root of Claude Code and of Codex there is",
+        example='["~/.claude/projects", "codex:~/.codex/sessions"]',
         variable_name="CCAGENT_SOURCE",
         option="--source",
     ),
@@ -206,6 +209,26 @@ KEYS: Final[tuple[Key, ...]] = (
         purpose="How many backups stay; older ones are removed.",
         default=1,
         minimum=1,
+    ),
+    Key(
+        name="git.history",
+        kind=Kind.FLAG,
+        purpose="Whether commits that no transcript shows are looked up once an hour, by one git log a repository.",
+        default=False,
+    ),
+    Key(
+        name="features.documents",
+        kind=Kind.CHOICES,
+        purpose="Planning documents whose front matter may name sessions, commits and pull requests, as globs below each "
+        "project's folder, such as docs/plans/**/*.md; read once an hour.",
+        default=(),
+    ),
+    Key(
+        name="features.task_pattern",
+        kind=Kind.TEXT,
+        purpose="What ids of tasks look like in commands and arguments: a regular expression.",
+        unset="letters, a hyphen, a number: ENT-12, WEB-AUTH-3.2",
+        example='"T[0-9]+"',
     ),
     Key(
         name="metrics.project_label",

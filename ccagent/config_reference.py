@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from ccagent import config_file
 from ccagent.config import Config, OriginKind
 from ccagent.config_keys import CONFIG_VARIABLE, KEYS, SECTION_PURPOSE, Key, Kind
+from ccagent.follow.roots import Root
 from ccagent.paths import display
 from ccagent.store.location import masked
 
@@ -142,7 +143,7 @@ def shown(config: Config) -> dict[str, object]:
         elif isinstance(value, Path):
             value = display(value)
         elif isinstance(value, tuple):
-            value = [display(item) if isinstance(item, Path) else item for item in value]
+            value = [display(str(item)) if isinstance(item, Path | Root) else item for item in value]
         values[key.name] = value
     return values
 

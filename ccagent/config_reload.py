@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from ccagent.config import Config, OriginKind, load
 
-FIXED = ("sources", "database", "listen", "ingest", "rollups", "backup", "prices")
+FIXED = ("sources", "database", "listen", "ingest", "rollups", "backup", "git", "prices")
 """What is only read at the start."""
 
 

@@ -14,15 +14,10 @@ from urllib.parse import quote, unquote
 from ccagent import paths
 from ccagent.config_keys import Key, Kind
 from ccagent.errors import ConfigError
+from ccagent.follow.roots import CLAUDE, PREFIXES, Root
 
 if TYPE_CHECKING:
     from ccagent.config_file import ConfigFile
-
-SOURCE_KIND: Final = "claude"
-"""The one kind of transcripts that is read; `claude:DIR` and `DIR` mean the same."""
-
-KIND_WORDS: Final = (SOURCE_KIND, "codex")
-"""Words that stand for a kind, not for a folder, where a list of sources is split."""
 
 _KINDED = re.compile(r"([a-z][a-z0-9_-]+):(.*)", re.DOTALL)
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
@@ -206,17 +201,17 @@ def _read_path(key: Key, text: str, place: Place) -> Path:
     return place.folder / path if place.folder else path
 
 
-def _read_sources(key: Key, text: str, place: Place) -> tuple[Path, ...]:
+def _read_sources(key: Key, text: str, place: Place) -> tuple[Root, ...]:
     """Split a list of folders as PATH is split; a piece that is only a kind belongs to the piece behind it.
 
     Not seen: a folder whose name holds the separator; it can be named in the file or by the option.
     """
     if place.where.startswith("-"):
         return (_source(key, text, place),)
-    found: list[Path] = []
+    found: list[Root] = []
     pending = ""
     for piece in text.split(os.pathsep):
-        if piece in KIND_WORDS and not pending:
+        if piece in PREFIXES and not pending:
             pending = piece + ":"
         elif piece:
             found.append(_source(key, pending + piece, place))
@@ -226,14 +221,17 @@ def _read_sources(key: Key, text: str, place: Place) -> tuple[Path, ...]:
     return tuple(found)
 
 
-def _source(key: Key, text: str, place: Place) -> Path:
+def _source(key: Key, text: str, place: Place) -> Root:
+    """`claude:DIR` or `codex:DIR`; `DIR` alone is Claude Code's."""
+    kind = CLAUDE
     if (match := _KINDED.fullmatch(text)) and "/" not in match[1]:
-        if match[1] != SOURCE_KIND:
-            raise place.fail(key, f'knows the kind "{SOURCE_KIND}:" only, not "{match[1]}:"; write ./ before a folder')
-        text = match[2]
+        kind, text = match[1], match[2]
+        if kind not in PREFIXES:
+            known = " and ".join(f'"{each}:"' for each in PREFIXES)
+            raise place.fail(key, f'knows the kinds {known}, not "{kind}:"; write ./ before a folder')
     if not text:
         raise place.fail(key, "needs a folder")
-    return _read_path(key, text, place)
+    return Root(_read_path(key, text, place), kind)
 
 
 def _read_choices(key: Key, text: str, place: Place) -> tuple[str, ...]:

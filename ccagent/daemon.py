@@ -36,10 +36,12 @@ from ccagent.errors import (
 )
 from ccagent.facts.pricing import PriceTable
 from ccagent.follow.roots import default_roots
+from ccagent.git_history import Histories
 from ccagent.logs import configure, get_logger
 from ccagent.metrics import names as metric
 from ccagent.metrics.snapshot import Snapshot
 from ccagent.otlp_settings import OtlpSettings, resolve
+from ccagent.planning import Planning, follow_conventions
 from ccagent.service.caring import Caring
 from ccagent.service.exporting import Exporting, describe
 from ccagent.service.following import Following
@@ -58,6 +60,7 @@ from ccagent.store.provenance import outdated
 from ccagent.store.rescue import Rescue
 from ccagent.store.side import discard
 from ccagent.store.writer import Writer
+from ccagent.worktrees import Worktrees
 from ccagent.zone import local_zone
 
 STOP_SECONDS: Final = 1.5
@@ -119,6 +122,7 @@ class Daemon:
             self._heal()
             if patient:
                 self.install_signals()
+            follow_conventions(config.features.task_pattern)
             self.store = self._open_store(patient)
             self._tell_migration(self.store.prepared)
             self.store.told = self._told
@@ -139,9 +143,12 @@ class Daemon:
             self.retaining = Retaining(
                 self.store, self.readers.reader, self.zone, self.live, self.clock, config.retention
             )
+            self.histories = Histories(self.store, self.clock, env) if config.git.history else None
             self.scheduling = Scheduling(
-                self.store, self.zone, self.live, self.clock, self.status_file, self.caring, self.retaining
-            )
+                self.store, self.zone, self.live, self.clock, self.status_file, self.caring, self.retaining,
+                Worktrees(self.store, self.clock), self.histories,
+                Planning(self.store, self.clock, config.features.documents),
+            )  # fmt: skip
         except BaseException as error:
             self._suspect(error)
             self.status_file.remove()
@@ -262,6 +269,8 @@ class Daemon:
         """Close the database and give up the lock."""
         try:
             self.caring.close()
+            if self.histories is not None:
+                self.histories.close()
             self.retaining.close()
             self.readers.close()
             self.store.close()

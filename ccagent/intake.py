@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
+from ccagent.companion import take_companion
 from ccagent.facts.batch import BadLine, Batch
+from ccagent.follow.roots import Kinds
 from ccagent.follow.state import Chunk, FileState
-from ccagent.sources.claude.carry import Carry, dump, load
-from ccagent.sources.claude.derive import Deriver
-from ccagent.sources.claude.files import agent_of
+from ccagent.sources.base import CLAUDE, written_by
+from ccagent.sources.known import SOURCES
 from ccagent.store.base import FileRow, Store
 
 STEP_BYTES: Final = 1024 * 1024
@@ -48,11 +49,15 @@ class Lines(Protocol):
 
 
 class Intake:
-    """Moves lines from the follower into the store. Driven by one thread."""
+    """Moves lines from the follower into the store. Driven by one thread.
 
-    def __init__(self, follower: Lines, store: Store) -> None:
+    `kinds` says whose a file is; without it all are Claude Code's.
+    """
+
+    def __init__(self, follower: Lines, store: Store, kinds: Kinds | None = None) -> None:
         self.follower = follower
         self.store = store
+        self._kinds = Kinds(()) if kinds is None else kinds
 
     def step(self, budget: int = STEP_BYTES) -> int:
         """Read, derive and commit up to `budget` bytes; the bytes taken in, 0 when nothing is left to read.
@@ -84,8 +89,8 @@ class Intake:
         rows = []
         for number, chunk in enumerate(chunks):
             state = chunk.state
-            carry = Carry() if chunk.fresh or state.file_id is None else load(self.store.carry(state.file_id))
-            deriver = Deriver(batch, carry, file=number, agent=agent_of(state.path))
+            carried = None if chunk.fresh or state.file_id is None else self.store.carry(state.file_id)
+            feeder = SOURCES[self._kind(state.path, carried)].feeder(batch, carried, file=number, path=state.path)
             for line in chunk.oversize:
                 batch.bad.append(
                     BadLine(file=number, offset=line.offset, length=line.length + 1, hash=line.hash, reason="oversize",
@@ -94,11 +99,20 @@ class Intake:
                 batch.line("bad")
                 batch.count("line", "quarantined")
             if chunk.data:
-                deriver.feed(chunk.data, chunk.start)
+                feeder.feed(chunk.data, chunk.start)
+                take_companion(feeder)
             row = _row(state)
-            row.carry = dump(carry)
+            row.carry = feeder.carried()
             rows.append(row)
         return batch, rows
+
+    def _kind(self, path: bytes, carried: bytes | None) -> str:
+        """The source of a file: its root's, else (its root is named no more) whoever wrote its carried state."""
+        kind = self._kinds.kind_of(path)
+        if kind is None:
+            self._kinds.refresh()
+            kind = self._kinds.kind_of(path) or written_by(carried)
+        return kind if kind is not None and kind in SOURCES else CLAUDE
 
 
 def _row(state: FileState) -> FileRow:

@@ -16,6 +16,7 @@ from ccagent.follow.roots import default_roots
 from ccagent.intake import STEP_BYTES
 from ccagent.otlp_settings import resolve
 from ccagent.paths import home
+from ccagent.planning import follow_conventions
 from ccagent.service.live import Live
 from ccagent.service.scheduling import Scheduling, keep_zone
 from ccagent.store.filesystem import refuse_network
@@ -76,6 +77,7 @@ class Job:
         self.clock = clock or SystemClock()
         self.roots = list(config.sources) or default_roots(env, home(env))
         self.database = parse_database(config.database, config.paths.state_dir)
+        follow_conventions(config.features.task_pattern)
         self._env = env
         self._lock = InstanceLock(self.database)
 

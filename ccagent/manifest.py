@@ -21,7 +21,8 @@ from ccagent import __version__, paths
 from ccagent.census import Fate, Progress
 from ccagent.comparison import MEASURES, recounted_amounts
 from ccagent.errors import ManifestError
-from ccagent.recount import Reading, Recount
+from ccagent.follow.roots import Kinds
+from ccagent.recount import Recount
 from ccagent.recount_lines import Json
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def consult(file: Path, answer: Json, verification: Verification, progress: Prog
         told: Json = {"written": True, "files": len(found.files), "outside": found.outside}
         return answer | {"manifest": {"path": paths.display(file), "created_at": found.created_at} | told}
     manifest = read(file)
-    checked = check(manifest, roots, verification.census.max_line, progress)
+    checked = check(manifest, roots, verification.census.max_line, progress, verification.census.count.kinds)
     checked.faults += held(manifest, verification, roots)
     told = {
         "written": False, "files": len(manifest.files), "same": checked.same, "grown": checked.grown,
@@ -106,7 +107,7 @@ def consult(file: Path, answer: Json, verification: Verification, progress: Prog
 def made(verification: Verification, roots: Sequence[Path]) -> Manifest:
     """The manifest of the files that the verification has recounted, up to where each was taken in."""
     census = verification.census
-    count, entries, outside = Recount(), [], 0
+    count, entries, outside = Recount(kinds=census.count.kinds), [], 0
     for counted in census.files.values():
         if counted.fate is not Fate.RECOUNTED:
             continue
@@ -198,9 +199,12 @@ def read(file: Path) -> Manifest:
 # ---- checking --------------------------------------------------------------------------------------------------------
 
 
-def check(manifest: Manifest, roots: Sequence[Path], max_line: int, progress: Progress | None = None) -> Check:
+def check(
+    manifest: Manifest, roots: Sequence[Path], max_line: int, progress: Progress | None = None,
+    kinds: Kinds | None = None,
+) -> Check:  # fmt: skip
     """Hold the manifest against the files below `roots`, wherever these lie now; nothing else is read."""
-    found, count = Check(), Recount()
+    found, count = Check(), Recount(kinds=kinds)
     done, whole = 0, sum(entry.length for entry in manifest.files)
     for entry in manifest.files:
         path = _find(entry, roots)
@@ -286,7 +290,7 @@ class _Hashed:
 
 
 def _entry(count: Recount, path: Path, root: int, name: str, length: int, max_line: int) -> Entry:
-    reading = Reading.of(path, with_keys=True)
+    reading = count.reading(path, with_keys=True)
     with path.open("rb") as file:
         hashed = _Hashed(file)
         count.read(reading, hashed, length, max_line)

@@ -16,7 +16,7 @@ from ccagent.backfill import SCHEMA_VERSION, Intaking, Progress
 from ccagent.config import Config
 from ccagent.failpoints import hit
 from ccagent.follow.follower import Follower
-from ccagent.follow.roots import resolve_roots
+from ccagent.follow.roots import Kinds, resolve_roots
 from ccagent.intake import Intake, file_states
 from ccagent.job import Job, Throttle
 from ccagent.rereading import Rereading
@@ -134,7 +134,7 @@ class Rebuilding:
             rereading = Rereading(
                 file_states(job.store), states, resolve_roots(job.roots), job.config.ingest.max_line_bytes
             )
-            intake = Intake(rereading, fresh)
+            intake = Intake(rereading, fresh, Kinds(job.roots))
             while taken := intake.step(self._throttle.step):
                 if self._progress is not None:
                     words = f"{rereading.done_files:,} of {rereading.files:,} files"

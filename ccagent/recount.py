@@ -12,6 +12,7 @@ its session and model are the thing's. A line without a session or a time has th
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -21,6 +22,8 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Final
 
+from ccagent.follow.roots import CLAUDE, CODEX, Kinds
+from ccagent.recount_codex import Rollout, Thing
 from ccagent.recount_lines import MAX_LINE, Json, Lines, complete_lines, pieces_of, transcript_files
 from ccagent.tally import COUNTERS, KIND, NAME, NEVER, NO_TEXT, SEEN, Entry, Kind, Seen, Tally
 
@@ -42,6 +45,9 @@ NAME_LENGTH: Final = 256
 
 SURROGATES: Final = re.compile("[\ud800-\udfff]")
 AGENT_FILE: Final = re.compile(r"agent-.+\.jsonl", re.DOTALL)
+ROLLOUT: Final = "rollout-"
+"""How the names of Codex files begin: asked only of files whose root is followed no more."""
+
 ANSWER_ONLY: Final = 4
 """Added to the rank of a line that holds a call's result: it owns the call only while the call is not seen."""
 
@@ -66,11 +72,15 @@ class Reading:
     at: int = NEVER
     keys: set[bytes] | None = None
     """The things that its lines speak of; None where nobody wants to know."""
+    rollout: Rollout | None = None
+    """Of a file of Codex."""
 
     @classmethod
-    def of(cls, path: Path, *, with_keys: bool = False) -> Reading:
+    def of(cls, path: Path, *, with_keys: bool = False, codex: bool = False) -> Reading:
         """The beginning of the file at `path`; only its name is looked at."""
-        return cls(agent=AGENT_FILE.fullmatch(path.name) is not None, keys=set() if with_keys else None)
+        rollout = Rollout(name=path.name) if codex else None
+        agent = rollout is None and AGENT_FILE.fullmatch(path.name) is not None
+        return cls(agent=agent, keys=set() if with_keys else None, rollout=rollout)
 
 
 @dataclass(slots=True)
@@ -86,17 +96,25 @@ class Recount:
     bytes_read: int = 0
     record_types: Counter[str] = field(default_factory=Counter)
     tally: Tally = field(default_factory=Tally)
+    kinds: Kinds | None = None
+    """Whose the files are; without it all are Claude Code's."""
     _cwds: set[str] = field(default_factory=set)
     _pull_requests: set[str] = field(default_factory=set)
     _here: Reading = field(default_factory=Reading)
     _raw: bytes = b""
+
+    def reading(self, path: Path, *, with_keys: bool = False) -> Reading:
+        """The beginning of the file at `path` (a real one)."""
+        kind = self.kinds.kind_of(os.fsencode(path)) if self.kinds is not None else CLAUDE
+        named = path.name.startswith(ROLLOUT)
+        return Reading.of(path, with_keys=with_keys, codex=kind == CODEX or (kind is None and named))
 
     def add_file(self, path: Path, limit: int | None = None, max_line: int = MAX_LINE) -> int:
         """Count the complete lines of one file that lie before byte `limit`; returns their number, blank ones included.
 
         Raises OSError when the file cannot be read; what was counted up to then stays counted.
         """
-        reading = Reading.of(path)
+        reading = self.reading(path)
         with path.open("rb") as file:
             self.read(reading, file, limit, max_line)
         return reading.lines
@@ -139,6 +157,9 @@ class Recount:
         kind = kind if isinstance(kind, str) else NO_TYPE
         self.record_types[kind] += 1
         here = self._here
+        if here.rollout is not None:
+            self._of_rollout(record, here.rollout)
+            return
         session = record.get("sessionId")
         if isinstance(session, str):
             here.session = _sound(session)
@@ -161,6 +182,35 @@ class Recount:
                 self._compaction(record, rank)
             case "pr-link":
                 _add_text(self._pull_requests, record.get("prUrl"))
+
+    def _of_rollout(self, record: Json, rollout: Rollout) -> None:
+        """Count one object of a Codex file."""
+        here, texts = self._here, self.tally.texts
+        own = moment(record.get("timestamp"))
+        line = self._raw.removesuffix(b"\n")
+        content = lambda kind, session: _of_content(kind, session, line)  # noqa: E731 - one use, two lines below
+        for thing in rollout.things(record, own, moment, content):
+            here.session, here.at = rollout.session, NEVER if rollout.at is None else rollout.at
+            self._note_of_rollout(
+                thing, texts.number(here.session), NO_TEXT if thing.name is None else texts.number(_sound(thing.name))
+            )
+
+    def _note_of_rollout(self, thing: Thing, session: int, name: int) -> None:
+        identity, at = _sound(thing.identity), self._here.at
+        owner = 0, at, session, name
+        match thing.kind:
+            case "session":
+                self._note(Kind.SESSION, identity, (0, 0, NO_TEXT, NO_TEXT), at)
+            case "request":
+                plain, output, read, write = thing.counters
+                self._note(Kind.REQUEST, identity, owner, at, 0, (plain, output, read, write, 0, 0))
+            case "compaction":
+                self._note(Kind.COMPACTION, identity, owner, at)
+            case "call":
+                self._note(Kind.CALL, identity, owner, at, Seen.CALLED)
+            case "answer" | "failure":
+                seen = Seen.ANSWERED | (Seen.FAILED if thing.kind == "failure" else 0)
+                self._note(Kind.CALL, identity, (ANSWER_ONLY, at, session, NO_TEXT), NEVER, seen)
 
     def _progress(self, record: Json) -> None:
         data = record.get("data")

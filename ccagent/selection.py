@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from ccagent.follow.files import state_stat
-from ccagent.follow.roots import lies_within, resolve_roots
+from ccagent.follow.roots import Kinds, Place, lies_within, resolve_roots
 from ccagent.follow.scan import Walk
 from ccagent.follow.state import FileState
 
@@ -104,7 +104,7 @@ def folder_of(path: bytes, roots: Iterable[bytes]) -> str:
     return ""
 
 
-def wanted(selection: Selection, roots: Sequence[Path]) -> Callable[[bytes, os.stat_result], bool] | None:
+def wanted(selection: Selection, roots: Sequence[Place]) -> Callable[[bytes, os.stat_result], bool] | None:
     """The selection as a follower asks it; None for everything."""
     if selection.everything:
         return None
@@ -112,13 +112,15 @@ def wanted(selection: Selection, roots: Sequence[Path]) -> Callable[[bytes, os.s
     return lambda path, status: selection.wants(folder_of(path, real), status)
 
 
-def survey(selection: Selection, roots: Sequence[Path], states: Iterable[FileState]) -> Survey:
+def survey(selection: Selection, roots: Sequence[Place], states: Iterable[FileState]) -> Survey:
     """Look at every transcript, without opening one, and compare with what the store remembers."""
     known: Mapping[bytes, FileState] = {state.path: state for state in states}
-    real = resolve_roots(roots)
+    real, kinds = resolve_roots(roots), Kinds(roots)
     found = Survey()
     for root in real:
         for path, status in Walk(root):
+            if not kinds.takes(path):
+                continue
             folder = folder_of(path, real)
             found.folders.add(folder)
             left = unread(known.get(path), status)

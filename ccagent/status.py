@@ -55,12 +55,14 @@ def _live(live: Mapping[str, Any]) -> dict[str, Any]:
         "lost_bytes": live["lost_bytes"],
         "unreadable": live["unreadable"],
         "roots": live["roots"],
+        "sources": live["sources"],
         "rollups": {"updated_at": _time(live["rollups_at"])},
     }
 
 
 def _add_stored(document: dict[str, Any], database: Database, next_prune: int | None) -> list[str]:
     """Add what the database tells; what is to be known of its past."""
+    from ccagent.drift import summary
     from ccagent.store.aside import told
     from ccagent.store.hosts import read_host
     from ccagent.store.open import open_reader
@@ -79,6 +81,7 @@ def _add_stored(document: dict[str, Any], database: Database, next_prune: int | 
         row = today(reader, zone, _now_ms())
         document["database"]["bytes"] = size = stored_bytes(reader, database)
         document |= _retention(retained(reader), size, next_prune)
+        document["drift"] = summary(reader, database)
     document |= {
         "zone": zone.key,
         "today": {

@@ -19,7 +19,7 @@ from ccagent import counters, paths
 from ccagent.census import Census, Progress
 from ccagent.comparison import MEASURES, Account, Comparison, Verdict
 from ccagent.facts.model import KEY_PREFIXES
-from ccagent.follow.roots import default_roots, resolve_roots
+from ccagent.follow.roots import Kinds, default_roots, resolve_roots
 from ccagent.metrics import names
 from ccagent.recount_lines import Json
 
@@ -92,6 +92,7 @@ class Verification:
         self.full = full
         self.census = Census(config.ingest.max_line_bytes)
         self.roots = sources_of(config, env)
+        self.census.count.kinds = Kinds(list(config.sources) or default_roots(env, paths.home(env)))
         self.manifest_roots = roots_in_order(config, env)
         self._host_id = host_id(config)
         self._rows: list[Json] = []
@@ -235,7 +236,7 @@ def sources_of(config: Config, env: Mapping[str, str]) -> list[Path]:
 def roots_in_order(config: Config, env: Mapping[str, str]) -> list[Path]:
     """The same roots in the order in which they are named, which does not depend on where they lie."""
     kept = sources_of(config, env)
-    named = [Path(os.path.realpath(root)) for root in config.sources or default_roots(env, paths.home(env))]
+    named = [Path(os.path.realpath(os.fspath(root))) for root in config.sources or default_roots(env, paths.home(env))]
     return [root for root in dict.fromkeys(named) if root in kept]
 
 

@@ -41,9 +41,14 @@ KNOWN_KEYS = frozenset(
 )  # fmt: skip
 """A model priced by anything else (images, sound, requests) cannot be priced from five token counters: left out."""
 
-GATEWAYS = (("openai", "gpt-5"), ("moonshotai", "kimi"), ("deepseek", "deepseek"), ("minimax", "minimax"))
-"""(provider, prefix of the ids) of models met behind gateways; only where the maker has one price list. The glm models
-have two, at z.ai and at zhipuai, and their ids do not say which was paid: left out."""
+OTHERS = (
+    *(("openai", prefix) for prefix in ("gpt-5", "gpt-6", "codex-", "o3", "o4-mini")),
+    ("moonshotai", "kimi"),
+    ("deepseek", "deepseek"),
+    ("minimax", "minimax"),
+)
+"""(provider, prefix of the ids) of Codex's models, and of those met behind gateways; only where the maker has one price
+list. The glm models have two, at z.ai and at zhipuai, and their ids do not say which was paid: left out."""
 
 DATED_IDS = (
     "claude-2.0",
@@ -214,7 +219,7 @@ def build_models() -> dict[str, list[dict[str, Any]]]:
     if missing := {*DATED_IDS, *FAST, *US_MODELS} - table.keys():
         raise ValueError(f"genai-prices does not know {sorted(missing)}: correct the tables at the top of this script")
 
-    for provider_id, prefix in GATEWAYS:
+    for provider_id, prefix in OTHERS:
         for model in filter(is_priceable, providers[provider_id].models):
             names = {name for name in ids_of(providers[provider_id], model) if name.lower().startswith(prefix)}
             table.update(dict.fromkeys(names, history(model)))

@@ -11,6 +11,7 @@ from ccagent import config_reference
 from ccagent.config import Config, OriginKind, load
 from ccagent.config_keys import KEYS, Key, Kind
 from ccagent.errors import ConfigError
+from ccagent.follow.roots import Root
 
 HOME = {"HOME": "/home/ada"}
 
@@ -128,7 +129,7 @@ def test_the_variable_names_the_file_when_no_option_does(tmp_path: Path) -> None
         ('[otlp]\nsignals = ["logs"]', "otlp.signals holds any of traces, metrics, not 'logs'"),
         ('[rollups]\ntimezone = "Europe/Atlantis"', "'Europe/Atlantis' is not known here"),
         ('[rollups]\ntimezone = "../../etc/passwd"', "is not known here"),
-        ('sources = ["codex:/x"]', 'knows the kind "claude:" only'),
+        ('sources = ["gemini:/x"]', 'knows the kinds "claude:" and "codex:", not "gemini:"'),
         ("otlp = 1", "otlp is a table"),
     ],
 )
@@ -154,6 +155,8 @@ def test_an_ipv6_listen_address_comes_without_its_brackets() -> None:
         ("/a:claude:/b:/c", ["/a", "/b", "/c"]),
         ("~/x", ["/home/ada/x"]),
         ("claude", ["claude"]),
+        ("/a:codex:/b:claude:/c", ["/a", "codex:/b", "/c"]),
+        ("codex:~/x", ["codex:/home/ada/x"]),
     ],
 )
 def test_the_source_variable_is_a_list_of_folders(text: str, folders: list[str]) -> None:
@@ -163,7 +166,7 @@ def test_the_source_variable_is_a_list_of_folders(text: str, folders: list[str])
 def test_a_relative_path_in_the_file_starts_from_the_files_folder(tmp_path: Path) -> None:
     config = read(tmp_path, 'sources = ["trees"]\ndatabase = "my.db"')
 
-    assert config.sources == (tmp_path / "trees",)
+    assert config.sources == (Root(tmp_path / "trees"),)
     assert config.database == str(tmp_path / "my.db")
 
 

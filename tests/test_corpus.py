@@ -10,10 +10,15 @@ from typing import Any
 
 import pytest
 
-from tests.sources.feed import Feed
-from tests.sources.orders import shuffled
+from ccagent.facts.evidence import Target
+from ccagent.store.links import link_dump
+from tests.sources.feed import Feed, Served, served_by
+from tests.sources.orders import repeated, shuffled
 
 pytestmark = pytest.mark.corpus
+
+ANY = tuple(Target)
+"""Links of every sort."""
 
 
 @pytest.fixture(scope="module")
@@ -96,11 +101,29 @@ def test_totals_equal_the_facts(feed: Feed) -> None:
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_any_order_and_any_cut_give_the_same_facts(feed: Feed, files: dict[str, bytes], seed: int) -> None:
-    other = Feed()
+def test_any_order_any_cut_and_any_repetition_give_the_same_facts_and_links(
+    feed: Feed, files: dict[str, bytes], tmp_path: Path, seed: int
+) -> None:
+    chance = random.Random(seed)
+    place = tmp_path / "facts.db"
+    other = Feed(place)
 
-    for batch in shuffled(files, seed * seed * 3, random.Random(seed)):
-        other.take(*batch)
+    for number, (batch, again) in enumerate(repeated(files, seed * seed * 3, chance)):
+        other.take(*batch, again=again)
+        if number % 50 == 49:  # another process goes on
+            other.close()
+            other = Feed(place)
 
     assert other.dump() == feed.dump()
+    assert list(link_dump(other.store.conn, ANY)) == list(link_dump(feed.store.conn, ANY))
     other.close()
+
+
+def test_postgres_holds_the_same_facts_and_links(feed: Feed, files: dict[str, bytes], served: Served) -> None:
+    with served_by(served):
+        other = Feed()
+        for batch in shuffled(files, 3, random.Random(4)):
+            other.take(*batch)
+
+        assert other.dump() == feed.dump()
+        assert list(link_dump(other.store.conn, ANY)) == list(link_dump(feed.store.conn, ANY))

@@ -45,6 +45,20 @@ def test_real_transcripts_in_the_store_equal_their_recount(corpus: Path, tmp_pat
     assert (answer.status, answer.rows(), answer.broken()) == ("equal", {}, set())
 
 
+def test_a_compaction_that_no_record_tells_of_is_no_difference(ground: Ground) -> None:
+    session = busy("three")
+    session.request(usage=Usage(input=3, output=5, cache_read=150_000))
+    session.record("user", {"message": {"role": "user", "content": "In short."}, "isCompactSummary": True})
+    session.request(usage=Usage(input=3, output=5, cache_read=20_000))
+    ground.tree.write(session)
+    ground.take_in()
+
+    answer = ground.verify(full=True)
+
+    assert ground.asked("SELECT tokens_before FROM telemetry_events WHERE trigger = 'inferred'") == [(150_003,)]
+    assert (answer.status, answer.rows(), answer.broken()) == ("equal", {}, set())
+
+
 def test_an_empty_store_without_transcripts_is_equal(tmp_path: Path) -> None:
     ground = Ground(tmp_path)
     ground.take_in()

@@ -42,7 +42,7 @@ def db_option(verb: Verb) -> Verb:
 
 def source_option(verb: Verb) -> Verb:
     """Add --source, which may be repeated."""
-    return click.option("--source", metavar="[claude:]DIR", multiple=True, help=_help("sources"))(verb)
+    return click.option("--source", metavar="[claude:|codex:]DIR", multiple=True, help=_help("sources"))(verb)
 
 
 def listen_option(verb: Verb) -> Verb:

@@ -12,9 +12,10 @@ from ccagent.cli.options import config_option, db_option, listen_option, load_co
 from ccagent.cli.output import Progress, size
 
 NO_TRANSCRIPTS = (
-    "No transcripts yet in {roots}. They are followed as soon as Claude Code writes some;"
+    "No transcripts yet in {roots}. They are followed as soon as Claude Code or Codex writes some;"
     " `ccagent demo` shows invented ones meanwhile."
 )
+NOWHERE = "~/.claude/projects and ~/.codex/sessions"
 
 
 @click.command(name="run")
@@ -84,12 +85,12 @@ class _Terminal:
                 f"Following {live.files:,} files ({size(live.total_bytes)}). `ccagent usage` shows yours.", err=True
             )
         else:
-            click.echo(NO_TRANSCRIPTS.format(roots=", ".join(live.roots) or "~/.claude/projects"), err=True)
+            click.echo(NO_TRANSCRIPTS.format(roots=", ".join(live.roots) or NOWHERE), err=True)
         if live.listen.startswith("http"):
             click.echo(
                 f"Metrics: {live.listen}/metrics. Nothing leaves this machine unless you name a destination.", err=True
             )
 
 
-def _roots(sources: tuple[Path, ...]) -> str:
-    return ", ".join(str(source) for source in sources) or "~/.claude/projects"
+def _roots(sources: tuple[object, ...]) -> str:
+    return ", ".join(str(source) for source in sources) or NOWHERE

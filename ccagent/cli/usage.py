@@ -24,10 +24,12 @@ BY: Final = (
     "project",
     "branch",
     "model",
+    "provider",
     "tool",
     "skill",
     "agent",
     "session",
+    "feature",
 )
 
 

@@ -15,6 +15,10 @@ RECORD_STATUSES: Final = ("new", "merged", "ignored", "unknown", "quarantined")
 """Every object of every line is counted once, by its best outcome."""
 
 
+NO_FILE: Final = -1
+"""Number of no file: for facts that no single transcript tells."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BadLine:
     """A line that broke, or held more than one object. Never its bytes."""
@@ -36,14 +40,17 @@ class Batch:
         self.records: dict[tuple[str, str], int] = {}
         self.lines: dict[str, int] = {}
         self.fallbacks: dict[str, int] = {}
+        """Source → records read by a second-best rule."""
         self.bad: list[BadLine] = []
         self.closes: dict[tuple[int, str], None] = {}
         self.turn_closes: dict[str, None] = {}
         self.links: dict[str, bytes] = {}
         self.copies: set[tuple[int, str, int]] = set()
         """Kind, native id and file of facts that stand in a further file of this batch."""
-        self.failures = 0
-        """Records on which a rule failed: a defect of this version; they are quarantined."""
+        self.turn_sessions: dict[str, set[str]] = {}
+        """Turn → sessions that hold its prompt: more than one where a session was copied."""
+        self.failures: dict[str, int] = {}
+        """Source → records on which a rule failed: a defect of this version; they are quarantined."""
         self.bytes = 0
 
     def get(self, event_type: int, native: str, file: int, offset: int, length: int) -> tuple[Partial, bool]:

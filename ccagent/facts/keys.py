@@ -28,3 +28,13 @@ def content_native(kind: str, session: str | None, line: bytes) -> str:
         digest.update(len(part).to_bytes(8, "big"))
         digest.update(part)
     return "sha:" + digest.hexdigest()
+
+
+def digest(*parts: str) -> str:
+    """12 hexadecimal characters that stand for texts which are not kept, e.g. the command of a hook."""
+    hashed = blake2b(digest_size=6)
+    for part in parts:
+        data = part.encode("utf-8", "surrogatepass")
+        hashed.update(len(data).to_bytes(8, "big"))
+        hashed.update(data)
+    return hashed.hexdigest()

@@ -24,6 +24,19 @@ class EventType(IntEnum):
     COMPACTION = 8
     API_ERROR = 9
     UNKNOWN = 10
+    SKILL = 11
+    COMMAND = 12
+    HOOK = 13
+    PERMISSION = 14
+    MICROCOMPACTION = 15
+    QUEUE = 16
+    TASK = 17
+    QUALITY = 18
+    COMMIT = 19
+    PUSH = 20
+    PULL_REQUEST = 21
+    ARTIFACT = 22
+    CACHE_MISS = 23
 
 
 EVENT_NAMES: dict[int, str] = {
@@ -37,6 +50,19 @@ EVENT_NAMES: dict[int, str] = {
     EventType.COMPACTION: "compaction",
     EventType.API_ERROR: "api.error",
     EventType.UNKNOWN: "record.unknown",
+    EventType.SKILL: "skill.activation",
+    EventType.COMMAND: "command.run",
+    EventType.HOOK: "hook.run",
+    EventType.PERMISSION: "permission.change",
+    EventType.MICROCOMPACTION: "microcompaction",
+    EventType.QUEUE: "queue.operation",
+    EventType.TASK: "task.transition",
+    EventType.QUALITY: "quality.run",
+    EventType.COMMIT: "git.commit",
+    EventType.PUSH: "git.push",
+    EventType.PULL_REQUEST: "pull_request",
+    EventType.ARTIFACT: "artifact.linked",
+    EventType.CACHE_MISS: "cache.miss",
 }
 
 KEY_PREFIXES: dict[int, str] = {
@@ -50,8 +76,39 @@ KEY_PREFIXES: dict[int, str] = {
     EventType.COMPACTION: "compaction:",
     EventType.API_ERROR: "error:",
     EventType.UNKNOWN: "unknown:",
+    EventType.SKILL: "skill:",
+    EventType.COMMAND: "command:",
+    EventType.HOOK: "hook:",
+    EventType.PERMISSION: "permission:",
+    EventType.MICROCOMPACTION: "microcompaction:",
+    EventType.QUEUE: "queue:",
+    EventType.TASK: "task:",
+    EventType.QUALITY: "quality:",
+    EventType.COMMIT: "commit:",
+    EventType.PUSH: "push:",
+    EventType.PULL_REQUEST: "pr:",
+    EventType.ARTIFACT: "artifact:",
+    EventType.CACHE_MISS: "miss:",
 }
 """`source_key` = prefix + the id that the record carries (message id, tool_use id, uuid, …)."""
+
+
+WITH_RESULT: frozenset[int] = frozenset(
+    (
+        EventType.TOOL_CALL,
+        EventType.FILE_UPDATE,
+        EventType.SUBAGENT_RUN,
+        EventType.SKILL,
+        EventType.COMMAND,
+        EventType.HOOK,
+        EventType.TASK,
+        EventType.QUALITY,
+        EventType.COMMIT,
+        EventType.PUSH,
+        EventType.PULL_REQUEST,
+    )
+)
+"""Kinds whose outcome is one tuple (`partial.Result`), taken whole; the status of the others follows from their kind."""
 
 
 class Status(IntEnum):
@@ -98,6 +155,14 @@ class Flag(IntEnum):
     AUTO = 512  # compaction triggered by the client
     FINAL_FAILURE = 1024  # the request was given up (isApiErrorMessage)
     BACKFILL = 2048  # first seen in history, before the first catch-up was done
+    TIMED_OUT = 4096  # the call reached its declared limit, or its result says so
+    HUMAN = 8192  # a person was asked: the duration holds the wait for an answer
+    REPEATED = 16384  # the same tool with the same input had been called in this turn, and had not failed
+    LOOP = 32768  # a turn in which one call was made again and again
+    STALL = 65536  # a turn in which nothing was heard for too long
+    INFERRED = 131072  # judged from texts or times; no record says so itself
+    TERMINAL = 262144  # a task that is over, whatever its word
+    LOCAL = 524288  # a command that leads to no request
 
 
 class Rank(IntEnum):
@@ -120,4 +185,5 @@ class Context(NamedTuple):
     permission_mode: str | None
     agent: str | None  # agent id of a sub-agent's records
     skill: str | None  # attributionSkill
+    provider: str | None  # who serves the model where the source says so itself; None: by the form of the model's id
     rank: int

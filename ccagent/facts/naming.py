@@ -14,9 +14,16 @@ PROVIDER_FORMS: Final[tuple[tuple[str, str], ...]] = (
     ("claude-%@%", "gcp.vertex_ai"),
     ("claude-%", "anthropic"),
     ("gpt-%", "openai"),
+    ("codex-%", "openai"),
+    ("o3", "openai"),
+    ("o3-%", "openai"),
+    ("o4-%", "openai"),
     ("gemini-%", "gcp.gemini"),
     ("deepseek-%", "deepseek"),
 )
+
+UNNAMED_PROVIDER: Final = "anthropic"
+"""Provider of what has no model, in transcripts that name no provider: only Claude Code's do not."""
 
 PROVIDERS: Final = tuple(dict.fromkeys(provider for _, provider in PROVIDER_FORMS))
 

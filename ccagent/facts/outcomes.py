@@ -10,16 +10,40 @@ from ccagent.facts.model import Status
 _EXIT_CODE: Final = re.compile(r"^(?:Error: )?Exit code (\d{1,3})\b")
 _TIMED_OUT: Final = re.compile(r"\btimed? ?out\b", re.IGNORECASE)
 _TIMEOUT_CODES: Final = frozenset((124,))
-"""What timeout(1) exits with. 137 and 143 are any SIGKILL or SIGTERM, so they prove no timeout."""
-_REJECTED: Final = ("The user doesn't want to proceed", "User rejected tool use", "Error: The user doesn't want")
-_NOT_FOUND: Final = ("does not exist", "not found", "No such file", "No such tool")
+"""What timeout(1) exits with."""
+_KILL_CODES: Final = frozenset((137, 143))
+"""Any SIGKILL or SIGTERM: a timeout only if the call had also lasted its limit."""
+_REFUSED: Final = ("The user doesn't want to", "User rejected tool use")
+"""Clients' words for a person's "no", which also stops a call that had been allowed before."""
+_DENIED: Final = re.compile(
+    r"^Permission to use .{0,200}denied|blocked by (?:a )?hook|hook (?:error|denied)|^Hook |haven't granted|"
+    r"requires approval|in a directory that is denied",
+    re.IGNORECASE,
+)
+_CANCELLED: Final = ("Sibling tool call errored", "Cancelled", "Tool use was cancelled")
 _INVALID: Final = (
     "InputValidationError",
     "has not been read yet",
+    "has been modified since",
     "matches of the string",
     "No changes to make",
-    "invalid",
+    "exceeds maximum allowed",
+    "EISDIR",
+    "nvalid",
+    "is not allowed",
+    "must be ",
 )
+_NOT_FOUND: Final = (
+    "does not exist",
+    "not found",
+    "No such file",
+    "No such tool",
+    "Unknown skill",
+    "ENOENT",
+    "No task",
+)
+_HEAD: Final = 400
+"""Characters in which a client names the kind of an error; what follows may be anybody's text."""
 
 
 class Outcome(NamedTuple):
@@ -35,46 +59,62 @@ SHELL_OK: Final = Outcome(Status.OK, "", 0)
 SHELL_TOOLS: Final = frozenset(("Bash", "PowerShell"))
 """Tools with an exit code: 0 unless the result is an error."""
 
+FAILURES: Final = (
+    "nonzero_exit", "timeout", "rejected", "denied", "interrupted", "cancelled", "invalid_input", "not_found",
+    "mcp_error", "other",
+)  # fmt: skip
+"""The closed set of failure classes of a tool call."""
 
-def tool_outcome(*, is_error: bool, text: str, denial: str | None, tool: str | None) -> Outcome:
+
+def tool_outcome(
+    *, is_error: bool, text: str, denial: str | None, tool: str | None, at_limit: bool = False, raw_shell: bool = False
+) -> Outcome:
     """Outcome of a tool result. `text` is the start of its content (needed only for errors).
 
-    A refusal by the user or by a rule is `rejected`, a call cancelled because its sibling failed is `interrupted`;
-    neither is an error of the tool. An exit code stands only in error texts; a shell result that is no error has 0.
+    Rule, the first that fits: the client's own word on a denial; a person's refusal; an interrupt; `Exit code N` at
+    the beginning; a permission rule's or hook's words; then the class that the first line names. Reason: the surest
+    word goes first, and only the client's first line is searched, since what follows quotes files and input. A
+    refusal by the user is `rejected`, by a rule or hook `denied`, both with status rejected; a call cancelled
+    because its sibling failed is `cancelled`, with status interrupted; none of them is an error of the tool.
+
+    `at_limit`: the call lasted as long as it was allowed to; then the exit code of a kill (137, 143) is a timeout. Any
+    other exit is the command's own, and a hook's check may last long too. `raw_shell`: a client that wrote a shell's
+    error output as it came, without the exit code: the code is not known, the exit was not 0. Later clients always write
+    the code, so an error of a shell that has none is the words of a hook that stopped the call: `denied`.
     """
-    if denial == "user-rejected":
-        return Outcome(Status.REJECTED, "rejected")
     if denial:
-        return Outcome(Status.REJECTED, "denied")
+        return Outcome(Status.REJECTED, "rejected" if denial == "user-rejected" else "denied")
     if not is_error:
         return SHELL_OK if tool in SHELL_TOOLS else PLAIN_OK
     text = text.lstrip()
-    if text.startswith(_REJECTED):
+    text = text[7:] if text.startswith("Error: ") else text
+    if text.startswith(_REFUSED):
         return Outcome(Status.REJECTED, "rejected")
     if text.startswith("[Request interrupted"):
         return Outcome(Status.INTERRUPTED, "interrupted")
     code = _EXIT_CODE.match(text)
     if code:
         number = int(code.group(1))
-        if number in _TIMEOUT_CODES:
+        if number in _TIMEOUT_CODES or (at_limit and number in _KILL_CODES):
             return Outcome(Status.TIMEOUT, "timeout", number)
         return Outcome(Status.ERROR, "nonzero_exit", number)
-    if "Permission to use" in text[:200] and "denied" in text[:400]:
+    marked = text.startswith("<tool_use_error>")
+    head = (text[16:] if marked else text)[:_HEAD].split("\n", 1)[0]
+    if head.startswith(_CANCELLED):
+        return Outcome(Status.INTERRUPTED, "cancelled")
+    if _DENIED.search(head):
         return Outcome(Status.REJECTED, "denied")
-    if text.startswith("<tool_use_error>"):
-        body = text[16:]
-        if body.startswith(("Sibling tool call errored", "Cancelled")):
-            return Outcome(Status.INTERRUPTED, "cancelled")
-        if any(mark in body[:400] for mark in _INVALID):
-            return Outcome(Status.ERROR, "invalid_input")
-        if any(mark in body[:400] for mark in _NOT_FOUND):
-            return Outcome(Status.ERROR, "not_found")
-        return Outcome(Status.ERROR, "other")
-    if _TIMED_OUT.search(text[:400]):
+    if not marked and _TIMED_OUT.search(head):
         return Outcome(Status.TIMEOUT, "timeout")
-    if tool and tool.startswith("mcp__"):
+    if tool in SHELL_TOOLS and not marked:
+        if raw_shell:
+            return Outcome(Status.ERROR, "nonzero_exit")
+        return Outcome(Status.REJECTED, "denied") if text else Outcome(Status.ERROR, "other")
+    if tool and tool.startswith("mcp__") and not marked:
         return Outcome(Status.ERROR, "mcp_error")
-    if any(mark in text[:400] for mark in _NOT_FOUND):
+    if any(mark in head for mark in _INVALID):
+        return Outcome(Status.ERROR, "invalid_input")
+    if any(mark in head for mark in _NOT_FOUND):
         return Outcome(Status.ERROR, "not_found")
     return Outcome(Status.ERROR, "other")
 

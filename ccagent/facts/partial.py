@@ -16,7 +16,7 @@ NO_TIME: Final = 1 << 62
 RESULT_ONLY: Final = 4
 """Added to the rank of a line that holds only a call's result: such a line owns the call only until the call is seen."""
 
-NOWHERE: Final = Context(None, None, None, None, None, None, None, None, None, Rank.MAIN)
+NOWHERE: Final = Context(None, None, None, None, None, None, None, None, None, None, Rank.MAIN)
 
 
 class Result(NamedTuple):
@@ -115,7 +115,7 @@ def _order(
     context: Context, turn: str | None, name: str | None, request: str | None, extra: str | None
 ) -> tuple[object, ...]:
     # the request last: of a stored call it is not known by name
-    texts = (context.session, turn, name, *context[1:9], extra, request)
+    texts = (context.session, turn, name, *context[1:10], extra, request)
     return tuple((text is None, text or "") for text in texts)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from ccagent.facts.model import EventType, Flag, Quality, Status
+from ccagent.facts.model import WITH_RESULT, EventType, Flag, Quality, Status
 from ccagent.facts.partial import Partial, status_of
 from ccagent.facts.pricing import PriceTable
 
@@ -47,7 +47,7 @@ def settle(fact: Partial, prices: PriceTable) -> Settled:
         if priced is None:
             return Settled(status, quality_of(fact))
         return Settled(status, quality_of(fact), priced.microusd, priced.parts)
-    if kind in (EventType.TOOL_CALL, EventType.FILE_UPDATE, EventType.SUBAGENT_RUN):
+    if kind in WITH_RESULT:
         return Settled(status_of(fact))
     if kind == EventType.TURN:
         return Settled(_turn_status(fact))
@@ -69,8 +69,9 @@ def quality_of(fact: Partial) -> Quality:
     """How final a request's usage is.
 
     Rule: a stop reason, or a client that writes final usage on each line, makes it `final`; else few output tokens, or
-    more visible bytes than so many tokens can hold, make it a `placeholder`; the rest is `partial`. Cannot see: output
-    that was cut after more than PLACEHOLDER_TOKENS and shows nothing (thinking that the client left out).
+    more visible bytes than so many tokens can hold, make it a `placeholder`; the rest is `partial`. Why: clients up to
+    2.1.97 wrote down what the stream had counted when a line was written, and often never the final count. Cannot see:
+    output that was cut after more than PLACEHOLDER_TOKENS and shows nothing (thinking that the client left out).
     """
     if fact.label is not None or _version(fact.context.version) >= FINAL_SINCE:
         return Quality.FINAL

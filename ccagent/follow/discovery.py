@@ -6,12 +6,11 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Final
 
 from ccagent.follow.files import HOT_SECONDS, Files, Stat, Tracked, state_stat
 from ccagent.follow.identity import agrees
-from ccagent.follow.roots import lies_within, resolve_roots
+from ccagent.follow.roots import Kinds, Place, lies_within, resolve_roots
 from ccagent.follow.scan import Walk, is_transcript, status_of
 from ccagent.follow.state import GONE, LIVE, UNREADABLE, FileState, Problem, ScanReport
 from ccagent.follow.turns import Turns
@@ -29,11 +28,12 @@ class Discovery:
     recognise a renamed one."""
 
     def __init__(
-        self, roots: Sequence[Path], files: Files, turns: Turns, opener: Callable[[bytes], int],
+        self, roots: Sequence[Place], files: Files, turns: Turns, opener: Callable[[bytes], int],
         wall_ns: Callable[[], int], backfill: bool, wanted: Wanted | None = None,
     ) -> None:  # fmt: skip
         self._covered = {os.path.abspath(os.fsencode(root)) for root in roots}
         self._roots = roots
+        self._kinds = Kinds(roots)
         self._real: list[bytes] = []
         self._files = files
         self._turns = turns
@@ -48,17 +48,21 @@ class Discovery:
         """Looks at every file there is. `hints`: what the watcher announced; all else that changed was missed."""
         before, self._real = self._real, resolve_roots(self._roots)
         self._covered.update(self._real)
+        self._kinds.refresh()
         first = not self.scanned
         new: list[tuple[bytes, os.stat_result]] = []
         seen: set[Tracked] = set()
         changed = returned = missed = directories = 0
         problems: list[Problem] = []
+        sources: dict[str, int] = {}
         for root in self._real:
             walk = Walk(root)
             watched = watching and not first and root in before
             for path, status in walk:
-                if self._wanted is not None and not self._wanted(path, status):
+                kind = self._kinds.of_transcript(path)
+                if kind is None or (self._wanted is not None and not self._wanted(path, status)):
                     continue
+                sources[kind] = sources.get(kind, 0) + 1
                 tracked = self._files.by_path.get(path)
                 if tracked is None:
                     new.append((path, status))
@@ -81,7 +85,7 @@ class Discovery:
         return ScanReport(
             files=self._files.sums.files, new=len(new) - renamed, changed=changed, renamed=renamed, gone=gone,
             returned=returned, missed=missed, directories=directories, roots=tuple(self._real),
-            problems=(*self._news(problems), *self._drained_problems()),
+            problems=(*self._news(problems), *self._drained_problems()), sources=sources,
         )  # fmt: skip
 
     def poll(self, hints: Iterable[bytes]) -> int:
@@ -112,13 +116,16 @@ class Discovery:
         """The transcripts that an unknown hinted path brings: itself, or those below it if it is a folder."""
         for root in self._real:
             try:
-                if is_transcript(path, root) and (status := status_of(path)) is not None:
+                if self._is_transcript(path, root) and (status := status_of(path)) is not None:
                     return [(path, status)]
                 if lies_within(path, root) and os.path.isdir(path) and os.path.realpath(path) == path:
-                    return [(name, status) for name, status in Walk(path) if is_transcript(name, root)]
+                    return [(name, status) for name, status in Walk(path) if self._is_transcript(name, root)]
             except OSError:
                 continue  # the next scan tells why
         return []
+
+    def _is_transcript(self, path: bytes, root: bytes) -> bool:
+        return is_transcript(path, root) and self._kinds.takes(path)
 
     def _look(self, tracked: Tracked, status: os.stat_result, first: bool) -> bool:
         """Compares a known file with what stands at its path; True if it changed."""

@@ -16,12 +16,12 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from ccagent.follow.discovery import Discovery, Wanted
 from ccagent.follow.files import Files, Tracked, state_stat
 from ccagent.follow.handles import open_for_reading
 from ccagent.follow.reader import MAX_LINE, TURN_BYTES, Limits
+from ccagent.follow.roots import Place
 from ccagent.follow.state import Chunk, FileState, ScanReport
 from ccagent.follow.turns import Turns
 
@@ -36,7 +36,7 @@ class Follower:
 
     def __init__(
         self,
-        roots: Sequence[Path],
+        roots: Sequence[Place],
         known: Iterable[FileState],
         *,
         max_line: int = MAX_LINE,

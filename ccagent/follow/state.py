@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 LIVE: Final = 0
@@ -103,3 +103,5 @@ class ScanReport:
     """Real paths of the roots that exist."""
     problems: tuple[Problem, ...]
     """New since the last scan."""
+    sources: dict[str, int] = field(default_factory=dict)
+    """Files that are there, by the kind of their root."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from ccagent.follow.roots import lies_within, resolve_roots
+from ccagent.follow.roots import Place, lies_within, resolve_roots
 from ccagent.follow.scan import Walk
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Watcher:
 
     def __init__(
         self,
-        roots: Sequence[Path],
+        roots: Sequence[Place],
         on_path: Callable[[bytes], None],
         *,
         on_overflow: Callable[[], None] | None = None,

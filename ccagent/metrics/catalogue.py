@@ -50,7 +50,7 @@ RECORD_TYPES: Final = (
 """Types of records as the transcript has them; `line` is a broken piece without a record."""
 RECORD_STATUSES: Final = ("new", "merged", "ignored", "unknown", "quarantined")
 """Every object and every broken piece counts once, under its best outcome (the conservation law)."""
-PARSERS: Final = ("claude",)
+PARSERS: Final = ("claude", "codex")
 UNKNOWN_TYPES: Final = ("tool", "skill", "mcp", "block", "attachment", "record")
 FALLBACKS: Final = ("fallback", "nul", "other")
 """`fallback`: a field of the wrong shape, the rest of the record kept. `nul`: a record between NUL bytes."""

@@ -19,7 +19,7 @@ from ccagent.facts.pricing import KINDS
 from ccagent.facts.settle import Settled
 from ccagent.metrics import names
 from ccagent.metrics.booked import Booking
-from ccagent.metrics.catalogue import UNKNOWN_PROVIDER
+from ccagent.metrics.catalogue import UNKNOWN_PROVIDER, UNKNOWN_TYPES
 from ccagent.metrics.labels import Budget
 
 LLM_REQUEST: Final = int(EventType.LLM_REQUEST)
@@ -216,7 +216,8 @@ class Ledger:
 
     def _file_update(self, before: Partial | None, fact: Partial, leaves: bool) -> None:
         booking = self.booking
-        if before is None:
+        # one that is inferred is a deletion by a shell command, which no tool wrote
+        if before is None and not fact.flags & Flag.INFERRED:
             booking.count(names.FILE_WRITES, (self._admit(names.FILE_WRITES, "tool", fact.name or ""),), 1, leaves)
         old = before.result if before is not None else None
         new = fact.result
@@ -261,7 +262,10 @@ class Ledger:
             kind = self._admit(names.AGENT_INVOCATIONS, "agent_type", fact.label or "")
             booking.count(names.AGENT_INVOCATIONS, (kind,), 1, leaves)
         elif fact.type == EventType.UNKNOWN:
-            booking.count(names.PARSER_UNKNOWN, ("record",), 1, True)
+            # an unknown record has a fact of its own; one with a label tells of something new in a session
+            kind = fact.label or "record"
+            if fact.label != "record" and kind in UNKNOWN_TYPES:
+                booking.count(names.PARSER_UNKNOWN, (kind,), 1, True)
 
 
 def clipped(

@@ -1,8 +1,8 @@
 """The metric ids of the rollups: what each is, in which family of rows it lies, and how its amounts combine.
 
 A rollup row holds sums of one family (an event type) inside one period. A metric is an expression over those sums, so
-a new metric over an existing family needs no new row. Metrics whose facts do not exist yet (tasks, features) are
-absent, not zero.
+a new metric over an existing family needs no new row. Metrics whose facts do not exist yet (features) are absent, not
+zero.
 """
 
 from __future__ import annotations
@@ -180,6 +180,12 @@ METRICS: Final[tuple[RollupMetric, ...]] = (
     _counter(
         "nonfinal_requests", "Requests not final", EventType.LLM_REQUEST,
         "(r.placeholder + r.partial + r.estimated)", "requests whose usage is not final",
+    ),
+    _counter(
+        "task_velocity", "Tasks finished", EventType.TASK, "r.ok",
+        "transitions of tasks into done, deferred or completed in the period; one that is opened again and finished again"
+        " counts twice, a cancelled or deleted one not",
+        unit="tasks", parts=(("transitions", "count"),),
     ),
 )  # fmt: skip
 

@@ -9,7 +9,8 @@ families more, a row each session, whose columns mean what `USAGE_COLUMNS` says:
 - `TOOL`: requests split evenly over the calls they make, by the tool of the call (in column `ITEM`). The remainder, and
   the request itself, go to the first call by its own id; a request without calls stands under 0. Calls stand in the
   hour in which they began, their requests' shares in the hour of the request;
-- `MODEL`: requests by model and calls by the model of their request (in column `ITEM`).
+- `MODEL`: requests by model and calls by the model of their request (in column `ITEM`), apart for each provider that a
+  transcript names itself (in column `SAID`).
 
 They exist by hour and by day. Whatever is not known is 0.
 """
@@ -23,6 +24,10 @@ from ccagent.rollups.metrics import TOKEN_COLUMNS
 
 ITEM: Final = "skill"
 """The column of a row of `TOOL` or `MODEL` that holds the name id of the tool or model; `project` keeps its meaning."""
+
+
+SAID: Final = "branch"
+"""The column of a row of `MODEL` that holds the name id of the provider where the transcript names it."""
 
 
 class UsageFamily(IntEnum):

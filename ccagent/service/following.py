@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Final
 
 from ccagent.clock import Clock
 from ccagent.errors import DamagedError, OutdatedError, StoreError
 from ccagent.follow.follower import Follower
+from ccagent.follow.roots import Kinds, Place
 from ccagent.follow.watch import Watcher
 from ccagent.intake import STEP_BYTES, Intake, file_states
 from ccagent.logs import get_logger
@@ -40,7 +40,7 @@ class Following:
     def __init__(
         self,
         store: Writer,
-        roots: Sequence[Path],
+        roots: Sequence[Place],
         live: Live,
         clock: Clock,
         *,
@@ -81,7 +81,7 @@ class Following:
             self._roots, file_states(self._store), max_line=self._max_line, clock=clock.monotonic,
             wall_ns=lambda: clock.now_ms() * 1_000_000,
         )  # fmt: skip
-        self.intake = Intake(self.follower, self._store)
+        self.intake = Intake(self.follower, self._store, Kinds(self._roots))
 
     # ---- the thread ------------------------------------------------------------------------------------------------
 
@@ -156,6 +156,7 @@ class Following:
         for problem in report.problems:
             self._log.warning("file.unreadable", reason=problem.reason)
         self._live.roots = tuple(root.decode("utf-8", "replace") for root in report.roots)
+        self._live.sources = report.sources
         self._live.ready = True
         self._next_scan = now + self._scan_seconds
 

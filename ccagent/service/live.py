@@ -42,6 +42,8 @@ class Live:
     watch_mode: str = "off"
     watch_reason: str = "not started"
     roots: tuple[str, ...] = ()
+    sources: dict[str, int] = field(default_factory=dict)
+    """Transcripts by whose they are, as the last scan found them."""
     listen: str = ""
     reload_ok: bool = True
     paused: bool = False

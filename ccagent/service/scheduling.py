@@ -11,12 +11,15 @@ from zoneinfo import ZoneInfo
 
 from ccagent.clock import Clock
 from ccagent.errors import DamagedError, StoreError
+from ccagent.git_history import Histories
 from ccagent.logs import get_logger
+from ccagent.planning import Planning
 from ccagent.service.caring import Caring
 from ccagent.service.live import Live, StatusFile
 from ccagent.service.retaining import Retaining
 from ccagent.store.refreshing import refresh_slice
 from ccagent.store.writer import Writer
+from ccagent.worktrees import Worktrees
 
 TICK_SECONDS: Final = 1.0
 ROLLUP_SECONDS: Final = 5.0
@@ -49,7 +52,13 @@ class Scheduling:
         status: StatusFile | None,
         caring: Caring | None = None,
         retaining: Retaining | None = None,
+        worktrees: Worktrees | None = None,
+        histories: Histories | None = None,
+        planning: Planning | None = None,
     ) -> None:
+        self._worktrees = worktrees
+        self._histories = histories
+        self._planning = planning
         self._caring = caring
         self._retaining = retaining
         self._store = store
@@ -106,6 +115,12 @@ class Scheduling:
             self._caring.tick(now, stopping)
         if self._retaining is not None:
             self._retaining.tick(self.refresh, stopping)
+        if self._worktrees is not None and self._live.caught_up:
+            self._attempt("worktrees", partial(self._worktrees.tick, now))
+        if self._planning is not None and self._live.caught_up:
+            self._attempt("planning", partial(self._planning.tick, now))
+        if self._histories is not None and self._live.caught_up:
+            self._attempt("git_history", partial(self._histories.tick, now))
         if self._status is not None:
             self._attempt("status", partial(self._status.write, self._live))
 

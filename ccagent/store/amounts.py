@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from ccagent.facts.evidence import Target
 from ccagent.rollups.buckets import QUARTER_MS
 from ccagent.rollups.metrics import Period
-from ccagent.rollups.usage import ITEM, UsageFamily
+from ccagent.rollups.usage import ITEM, SAID, UsageFamily
 from ccagent.store.sources import Facts, in_spans, searched, undated
 from ccagent.store.usage_rows import USAGE_VALUES, Select, relation
 
@@ -26,6 +27,8 @@ class Grouping:
     family: UsageFamily
     of_row: str
     of_fact: str
+    folded: bool = False
+    """Whether what a link of the same kind leads elsewhere counts there: worktrees in their repository."""
 
 
 def _place(column: str, row: str | None = None) -> Grouping:
@@ -40,9 +43,15 @@ TIME: Final = Grouping(
     f"u.occurred_at - (u.occurred_at % {QUARTER_MS} + {QUARTER_MS}) % {QUARTER_MS}",
 )
 GROUPINGS: Final[dict[str, Grouping]] = {
-    "project": _place("project"),
+    "project": replace(_place("project"), folded=True),
     "branch": _place("branch"),
     "model": Grouping(UsageFamily.MODEL, f"r.{ITEM}", "COALESCE(u.item, 0)"),
+    # A provider that the transcript names, as a negative name id; else the model, whose form tells who serves it.
+    "provider": Grouping(
+        UsageFamily.MODEL,
+        f"CASE WHEN r.{SAID} <> 0 THEN -r.{SAID} ELSE r.{ITEM} END",
+        "CASE WHEN c.provider IS NOT NULL THEN -c.provider ELSE COALESCE(u.item, 0) END",
+    ),
     "tool": Grouping(UsageFamily.TOOL, f"r.{ITEM}", "COALESCE(u.item, 0)"),
     "skill": _place("skill"),
     "agent": _place("agent"),
@@ -51,6 +60,11 @@ GROUPINGS: Final[dict[str, Grouping]] = {
 """By name id."""
 
 _COLUMNS: Final = ", ".join(USAGE_VALUES)
+
+FOLDED: Final = (
+    f"l.kind = {int(Target.PROJECT)} AND l.source = {{}} AND l.target_kind = {int(Target.PROJECT)} AND l.place = 1"
+)
+"""The link `l` of a folder to the repository that its `.git` file names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +81,10 @@ class Amounts:
         if found is not None:
             # Postgres adds up whole numbers to a decimal one, which takes the driver ten times as long to read.
             sums = ", ".join(f"CAST(SUM({column}) AS BIGINT)" for column in USAGE_VALUES)
-            sql = f"SELECT g, COUNT(DISTINCT NULLIF(session, 0)), {sums} FROM ({found[0]}) a GROUP BY 1"
+            group, folding = "g", ""
+            if self.grouping.folded:
+                group, folding = "COALESCE(l.target, g)", f" LEFT JOIN link l ON {FOLDED.format('a.g')}"
+            sql = f"SELECT {group}, COUNT(DISTINCT NULLIF(session, 0)), {sums} FROM ({found[0]}) a{folding} GROUP BY 1"
             for row in conn.execute(sql, found[1]):
                 yield row[0], int(row[1]), row[2:]
 

@@ -237,7 +237,7 @@ def path_of(place: Place) -> bytes:
 
 def context_of(raw: Record) -> Context:
     """The context of a record."""
-    return Context(**cast("dict[str, Any]", raw["context"]))
+    return Context(**{"provider": None, **cast("dict[str, Any]", raw["context"])})
 
 
 def _rfc3339(moment: int | None) -> str | None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
 
-from ccagent.facts.model import EventType
+from ccagent.facts.model import EventType, Flag
 from ccagent.store.connection import Connection, scalar
 from ccagent.store.hosts import Host, read_host
 
@@ -35,7 +35,10 @@ _FACTS: Final = f"""
     SELECT f.key, f.type, c.session, f.name, f.occurred_at, f.flags, f.file, f.host, f.seq, f.token_input,
         f.token_output, f.token_cache_read, f.token_cache_write, f.token_cache_write_1h
     FROM fact f LEFT JOIN context c ON c.id = f.context
-    WHERE f.key > ? AND f.type IN ({", ".join(str(int(kind)) for kind in RECOUNTED)}) ORDER BY f.key LIMIT {PAGE}"""
+    WHERE f.key > ? AND f.type IN ({", ".join(str(int(kind)) for kind in RECOUNTED)})
+        AND NOT (f.type = {int(EventType.COMPACTION)} AND f.flags & {int(Flag.INFERRED)} <> 0)
+    ORDER BY f.key LIMIT {PAGE}"""
+"""What no record says, a recount cannot meet."""
 
 _CONTRIBUTORS: Final = "SELECT key, file FROM contributor WHERE key >= ? AND key <= ?"
 _PRUNED: Final = f"SELECT key FROM pruned WHERE key > ? ORDER BY key LIMIT {PAGE}"
@@ -44,8 +47,11 @@ _QUARANTINED: Final = """
         COUNT(*) FILTER (WHERE q.reason IN ('derive', 'refused'))
     FROM quarantine q JOIN file x ON x.id = q.file WHERE x.host = ? GROUP BY 1"""
 
-_SUMS: Final = """
-    SELECT type, COUNT(*), COUNT(closed_seq), COALESCE(SUM(COALESCE(cost_booked, cost)), 0) FROM fact GROUP BY 1"""
+_SUMS: Final = f"""
+    SELECT type, COUNT(*) FILTER (WHERE type <> {int(EventType.FILE_UPDATE)} OR flags & {int(Flag.INFERRED)} = 0),
+        COUNT(closed_seq), COALESCE(SUM(COALESCE(cost_booked, cost)), 0)
+    FROM fact GROUP BY 1"""
+"""Deletions by shell commands are no file writes, which their facts are counted for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

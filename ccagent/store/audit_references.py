@@ -48,7 +48,7 @@ def _names(table: str, alias: str, columns: tuple[str, ...], none: str = "IS NOT
 
 
 _CONTEXT: Final = (
-    "session", "project", "cwd", "branch", "version", "entrypoint", "permission_mode", "agent", "skill",
+    "session", "project", "cwd", "branch", "version", "entrypoint", "permission_mode", "agent", "skill", "provider",
 )  # fmt: skip
 _REQUEST: Final = int(EventType.LLM_REQUEST)
 
@@ -60,6 +60,7 @@ _LAWS: Final[dict[str, tuple[str, str, tuple[str, ...]]]] = {
     "texts of rollups": (
         "rollup", "r.bucket", _names("rollup", "r", ("project", "branch", "name", "agent", "skill"), "<> 0"),
     ),
+    "texts of links": ("link", "l.source", _names("link", "l", ("source", "target"))),
     "contexts of facts": ("fact", "f.key", ("fact f LEFT JOIN context c ON c.id = f.context WHERE c.id IS NULL",)),
     "transcripts of facts": (
         "fact", "f.key", ("fact f LEFT JOIN file x ON x.id = f.file WHERE f.file IS NOT NULL AND x.id IS NULL",),

@@ -28,7 +28,7 @@ DOCUMENT_VERSION: Final = 1
 SHOWN: Final = 20
 """Faults of one kind that are told; one page in ruins brings thousands."""
 
-VIEWS: Final = ("telemetry_events", "analytics_entries")
+VIEWS: Final = ("telemetry_events", "analytics_entries", "analytics_entity_links")
 
 Faults = Iterator[str]
 Check = Callable[[Connection], Faults]

@@ -66,7 +66,8 @@ _DANGLING: Final = (
         f"SELECT 1 FROM {table} t LEFT JOIN name n ON n.id = t.{column} WHERE t.{column} IS NOT NULL AND n.id IS NULL LIMIT 1"
         for table, columns in (
             ("fact", ("turn", "name", "failure", "stop", "price")),
-            ("context", ("session", "project", "cwd", "branch", "version", "entrypoint", "agent", "skill")),
+            ("context", ("session", "project", "cwd", "branch", "version", "entrypoint", "agent", "skill", "provider")),
+            ("link", ("source", "target")),
         )
         for column in columns
     ),

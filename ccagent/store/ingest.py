@@ -18,6 +18,8 @@ from ccagent.metrics import names as metric
 from ccagent.rollups.buckets import quarter_of
 from ccagent.store import rows
 from ccagent.store.closing import close_rows, close_turns, release_agent
+from ccagent.store.copies import note_copies
+from ccagent.store.links import name_branches, relink, speaks
 from ccagent.store.sealed import following
 from ccagent.store.work import Work
 
@@ -42,6 +44,7 @@ class Ingest(Work):
 
     def facts(self, batch: Batch) -> None:
         """Merge, book, close and write the batch's facts; then link its sub-agents and close its turns."""
+        note_copies(self.conn, batch)
         keyed = sorted(
             ((fact_key(kind, native), fact) for kind, facts in batch.facts.items() for native, fact in facts.items()),
             key=_first,
@@ -54,6 +57,7 @@ class Ingest(Work):
         turn_closes, closes = batch.turn_closes, batch.closes
         self._whole.clear()
         self._copies.clear()
+        self._unlinked.clear()
         price = self.names.id(self.prices.version)
         for key, fact in keyed:
             row = stored.get(key)
@@ -82,8 +86,10 @@ class Ingest(Work):
         for kind, native, number in batch.copies:
             key, file = fact_key(kind, native), self.file_ids[number]
             row = stored.get(key)
-            if key not in gone and file != (
-                self.file_ids[batch.facts[kind][native].file] if row is None else row[rows.FILE]
+            if (
+                key not in gone
+                and file is not None
+                and file != (self.file_ids[batch.facts[kind][native].file] if row is None else row[rows.FILE])
             ):
                 self._copies.add((key, file))
         if self._copies:
@@ -93,6 +99,9 @@ class Ingest(Work):
         self._close_earlier(batch)
         self._links(batch, gone)
         close_turns(self, [native for native in turn_closes if native not in self._whole])
+        # links behind all facts, so that hosts take their rows in one order
+        self._name_branches(keyed)
+        relink(self, self._unlinked)
 
     def refused(self, batch: Batch, judge: Callable[[BaseException], bool]) -> list[tuple[int, str]]:
         """Facts (kind, native id) of the batch that the database does not take, each tried by itself; `judge` tells such
@@ -179,12 +188,20 @@ class Ingest(Work):
                 found = self.conn.execute(f"{sql} WHERE f.occurred_at >= 0", (dialect.listed(sorted(keys)),))
                 self._dirty |= {quarter_of(int(row[0])) for row in found}
 
+    def _name_branches(self, keyed: list[tuple[bytes, Partial]]) -> None:
+        """Branches that this process sees for the first time name their features."""
+        branches = {fact.context.branch for _, fact in keyed} - self._branches
+        if branches:
+            name_branches(self, (branch for branch in branches if branch is not None))
+            self._branches |= branches
+
     def _insert(self, key: bytes, fact: Partial, closing: bool, price: int) -> rows.Row:
         settled = settle(fact, self.prices)
         agent = fact.context.agent
         held = closing and agent is not None and not self.linked(agent)
         booked = self.ledger.change(None, fact, settled, closing and not held)
         self.touch(fact)
+        self._note_evidence(fact)
         seq = self.next_seq()
         closed = closing and not held
         return rows.write(
@@ -212,7 +229,7 @@ class Ingest(Work):
     ) -> rows.Row | None:
         """The row with `fact` merged into it; None where nothing changed (the same lines again)."""
         file = self.file_ids[fact.file]
-        if file != row[rows.FILE]:
+        if file is not None and file != row[rows.FILE]:
             self._copies.add((key, file))
         before = rows.read(row, self.names, self.contexts)
         after = rows.read(row, self.names, self.contexts)
@@ -248,6 +265,8 @@ class Ingest(Work):
         booked = self.ledger.change((before, old, booked), after, settled, closes)
         self.touch(before)
         self.touch(after)
+        self._note_evidence(before)
+        self._note_evidence(after)
         if before.context.session != after.context.session:
             self.mark_session(before)
         seq = self.next_seq()
@@ -267,6 +286,10 @@ class Ingest(Work):
             ),
             ended=ended,
         )
+
+    def _note_evidence(self, fact: Partial) -> None:
+        if fact.context.session is not None and speaks(fact):
+            self._unlinked.add(fact.context.session)
 
     # ---- closing and linking ---------------------------------------------------------------------------------------
 
@@ -358,9 +381,10 @@ class Ingest(Work):
         for (kind, status), amount in counts.items():
             label = _RECORD_TYPES.get(kind, kind if kind in _KNOWN else "metadata")
             self.booking.count(metric.INGEST_RECORDS, (label, status), amount)
-        for amount in batch.fallbacks.values():
-            self.booking.count(metric.PARSER_FALLBACKS, ("claude", "other"), amount)
-        self.booking.count(metric.PARSER_FAILURES, ("claude", "derive"), batch.failures)
+        for source, amount in batch.fallbacks.items():
+            self.booking.count(metric.PARSER_FALLBACKS, (source, "other"), amount)
+        for source, amount in batch.failures.items():
+            self.booking.count(metric.PARSER_FAILURES, (source, "exception"), amount)
         self.booking.count(metric.INGEST_BYTES, (), batch.bytes)
 
     def quarantine(self, lines: Iterable[tuple[int, int, int, bytes, str, int]]) -> None:

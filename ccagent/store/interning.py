@@ -28,7 +28,7 @@ def _clean(text: str) -> str:
 
 
 _PARTS: Final = (
-    "session", "project", "cwd", "branch", "version", "entrypoint", "permission_mode", "agent", "skill", "rank",
+    "session", "project", "cwd", "branch", "version", "entrypoint", "permission_mode", "agent", "skill", "provider", "rank",
 )  # fmt: skip
 _COLUMNS: Final = ", ".join(_PARTS)
 _OF_C: Final = ", ".join(f"c.{part}" for part in _PARTS)
@@ -38,7 +38,7 @@ _FIND: Final = {
     "sqlite": "SELECT id FROM context WHERE "
     + " AND ".join(f"{'+' if part == 'agent' else ''}{part} IS ?" for part in _PARTS),
     "postgres": "SELECT id FROM context WHERE "
-    + " AND ".join(f"COALESCE({part}, 0) = COALESCE(?, 0)" for part in _PARTS[:9])
+    + " AND ".join(f"COALESCE({part}, 0) = COALESCE(?, 0)" for part in _PARTS[:-1])
     + " AND rank = ?",
 }
 
@@ -46,11 +46,11 @@ _FIND: Final = {
 _TABLE: Final = f"unnest({', '.join(['?::bigint[]'] * len(_PARTS))}) k({_COLUMNS})"
 _AMONG: Final = (
     f"SELECT c.id, {', '.join(f'k.{part}' for part in _PARTS)} FROM {_TABLE} JOIN context c ON "
-    + " AND ".join(f"COALESCE(c.{part}, 0) = k.{part}" for part in _PARTS[:9])
+    + " AND ".join(f"COALESCE(c.{part}, 0) = k.{part}" for part in _PARTS[:-1])
     + " AND c.rank = k.rank"
 )
 _ADD_ALL: Final = (
-    f"INSERT INTO context ({_COLUMNS}) SELECT {', '.join(f'NULLIF(k.{part}, 0)' for part in _PARTS[:9])}, k.rank"
+    f"INSERT INTO context ({_COLUMNS}) SELECT {', '.join(f'NULLIF(k.{part}, 0)' for part in _PARTS[:-1])}, k.rank"
     f" FROM {_TABLE} ON CONFLICT DO NOTHING"
 )
 
@@ -181,7 +181,7 @@ class Contexts:
         known = self._ids.get(context)
         if known is not None:
             return known
-        numbers = [self._names.optional(text) for text in context[:9]]
+        numbers = [self._names.optional(text) for text in context[:-1]]
         row = self.conn.execute(_FIND[self.conn.dialect.name], (*numbers, int(context.rank))).fetchone()
         number = int(row[0]) if row is not None else self._give((*numbers, int(context.rank)))
         self._remember(number, context)
@@ -194,7 +194,7 @@ class Contexts:
             number = self._next
             self._next += 1
             self.conn.execute(
-                f"INSERT INTO context (id, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (number, *values)
+                f"INSERT INTO context (id, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (number, *values)
             )
             return number
         marks = ", ".join("?" * len(values))
@@ -210,7 +210,7 @@ class Contexts:
             self.forget()
         names = self._names
         wanted = {
-            (*(0 if text is None else names.id(text) for text in each[:9]), int(each.rank)): each for each in missing
+            (*(0 if text is None else names.id(text) for text in each[:-1]), int(each.rank)): each for each in missing
         }
         for _ in range(2):
             columns = [list(column) for column in zip(*sorted(wanted), strict=True)]
@@ -230,10 +230,10 @@ class Contexts:
         dialect = self.conn.dialect
         sql = f"SELECT c.id, {_OF_C} FROM {dialect.numbers} JOIN context c ON c.id = k.value"
         rows = self.conn.execute(sql, (dialect.listed(missing),)).fetchall()
-        self._names.learn(number for row in rows for number in row[1:10])
+        self._names.learn(number for row in rows for number in row[1:11])
         for row in rows:
-            texts = [self._names.text(number) for number in row[1:10]]
-            self._remember(int(row[0]), Context._make([*texts, int(row[10])]))
+            texts = [self._names.text(number) for number in row[1:11]]
+            self._remember(int(row[0]), Context._make([*texts, int(row[11])]))
 
     def value(self, number: int) -> Context:
         """The context of a number. DamagedError for one that was never given."""
@@ -243,7 +243,7 @@ class Contexts:
         row = self.conn.execute(f"SELECT {_COLUMNS} FROM context WHERE id = ?", (number,)).fetchone()
         if row is None:
             raise DamagedError(f"context {number} is not in the database; run `ccagent db check --full`")
-        context = Context._make([*(self._names.text(item) for item in row[:9]), int(row[9])])
+        context = Context._make([*(self._names.text(item) for item in row[:10]), int(row[10])])
         self._remember(number, context)
         return context
 

@@ -28,10 +28,11 @@ _USED: Final = " UNION ALL ".join(
     f"SELECT {column} FROM {table} WHERE {column} IS NOT NULL"
     for table, columns in {
         "context": (
-            "session", "project", "cwd", "branch", "version", "entrypoint", "permission_mode", "agent", "skill",
+            "session", "project", "cwd", "branch", "version", "entrypoint", "permission_mode", "agent", "skill", "provider",
         ),
         "fact": ("turn", "name", "failure", "stop", "price"),
         "agent": ("agent", "turn"),
+        "link": ("source", "target"),
         "rollup": ("project", "branch", "name", "agent", "skill"),
     }.items()
     for column in columns

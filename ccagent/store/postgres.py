@@ -31,6 +31,7 @@ from ccagent.store import hosts, schema, totals
 from ccagent.store.advisory import AdvisoryLock, application_name, claim_host, lock_key
 from ccagent.store.connection import Connection, scalar
 from ccagent.store.ingest import Ingest
+from ccagent.store.links import texts_of
 from ccagent.store.location import Database
 from ccagent.store.memory import return_memory
 from ccagent.store.migrations import prepare, read_version, require_current, stored_version
@@ -342,9 +343,10 @@ class PostgresStore(Writer):
         state = self.ingest_state
         facts = [fact for kind in batch.facts.values() for fact in kind.values()]
         contexts = {fact.context for fact in facts}
-        texts = {text for context in contexts for text in context[:9] if text is not None}
+        texts = {text for context in contexts for text in context[:-1] if text is not None}
         for fact in facts:
             texts.update(_texts(fact))
+            texts.update(texts_of(fact))
         texts.update(batch.links)
         texts.update(batch.turn_closes)
         texts.add(state.prices.version)

@@ -1,4 +1,4 @@
-"""Usage: what was spent in a range of time, by period, place, model, tool, skill, agent or session.
+"""Usage: what was spent in a range of time, by period, place, model, provider, tool, skill, agent or session.
 
 Answered from rollups where they are fresh and from facts for the rest (edges of the range, hours with a mark, facts
 without a time), both in rows of one shape and added up in one place: so it is exact at any moment, also while rollups
@@ -14,12 +14,15 @@ from operator import add
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from ccagent.facts.links import shares
 from ccagent.facts.model import EventType
+from ccagent.facts.naming import UNNAMED_PROVIDER, provider_of
 from ccagent.rollups.buckets import Unit, bucket_end, bucket_start, label
 from ccagent.rollups.usage import USAGE_COLUMNS, UsageFamily
 from ccagent.store.amounts import GROUPINGS, TIME, TOTAL, Amounts
 from ccagent.store.connection import Connection, scalar, snapshot
 from ccagent.store.coverage import Window, coverage, stored_zone
+from ccagent.store.link_queries import features_of
 
 __all__ = (
     "BY", "TOKEN_KINDS", "UNATTRIBUTED", "UsageRow", "sessions_active", "stored_zone", "today", "usage",
@@ -31,7 +34,8 @@ UNATTRIBUTED: Final = "unattributed"
 TOKEN_KINDS: Final = ("input", "output", "cache_read", "cache_write_5m", "cache_write_1h")
 
 BY: Final = (
-    "total", "day", "hour", "week", "month", "project", "branch", "model", "tool", "skill", "agent", "session",
+    "total", "day", "hour", "week", "month", "project", "branch", "model", "provider", "tool", "skill", "agent", "session",
+    "feature",
 )  # fmt: skip
 
 _UNITS: Final[dict[str, Unit]] = {"hour": "hour", "day": "day", "week": "week", "month": "month"}
@@ -111,7 +115,9 @@ def usage(
 
     `by` is one of `BY`; `timezone` an IANA name, None for the store's own. Rows by period ascend in time, others
     descend in cost. A request by tool is split evenly over the calls it makes, remainders to the first by id; as a
-    request it is counted at that first call. `total` is exactly one row; `lines_bad` stands there alone.
+    request it is counted at that first call. A session's amounts by feature are split by the shares of its links, each
+    with the largest remainder; a session that worked on several is counted in each of their rows. `total` is exactly
+    one row; `lines_bad` stands there alone.
     Of hours whose facts retention has removed, one that a bound cuts belongs to where it begins.
     Raises ValueError for an unknown `by`.
     """
@@ -125,6 +131,10 @@ def usage(
         if by in _UNITS:
             zone = stored_zone(reader) if timezone is None else ZoneInfo(timezone)
             return _by_period(reader, _UNITS[by], window, zone)
+        if by == "feature":
+            return _by_feature(reader, window)
+        if by == "provider":
+            return _by_provider(reader, window)
         return _by_name(reader, by, window)
 
 
@@ -153,8 +163,48 @@ def _by_name(reader: Connection, by: str, window: Window) -> list[UsageRow]:
     amounts = Amounts(grouping, coverage(reader, window, grouping.family), window.open)
     found = list(amounts.sums(reader))
     names = _names(reader, [int(key) for key, *_ in found if key])
-    rows = [_row(names.get(key or 0, UNATTRIBUTED), sums, sessions) for key, sessions, sums in found]
+    return _sorted([_row(names.get(key or 0, UNATTRIBUTED), sums, sessions) for key, sessions, sums in found])
+
+
+def _sorted(rows: list[UsageRow]) -> list[UsageRow]:
     return sorted(rows, key=lambda row: (-(row.cost_microusd or 0), -sum(row.tokens.values()), -row.requests, row.key))
+
+
+def _by_feature(reader: Connection, window: Window) -> list[UsageRow]:
+    """What each session amounts to, split over the features that it worked on."""
+    grouping = GROUPINGS["session"]
+    found = list(Amounts(grouping, coverage(reader, window, grouping.family), window.open).sums(reader))
+    parts = features_of(reader, [int(key) for key, *_ in found if key])
+    features: dict[int, tuple[list[int], list[int]]] = {}
+    for key, sessions, sums in found:
+        weights = parts.get(key or 0, {0: 1})
+        # most sessions have one feature or none: theirs is the whole
+        spread = [(amount,) if len(weights) == 1 else shares(list(weights.values()), amount) for amount in sums]
+        for number, feature in enumerate(weights):
+            known, count = features.setdefault(feature, ([0] * len(sums), [0]))
+            for column, part in enumerate(spread):
+                known[column] += part[number]
+            count[0] += sessions
+    names = _names(reader, [feature for feature in features if feature])
+    return _sorted([_row(names.get(key, UNATTRIBUTED), sums, count) for key, (sums, (count,)) in features.items()])
+
+
+def _by_provider(reader: Connection, window: Window) -> list[UsageRow]:
+    """Who served the models: as the transcript says, else by the form of the model's id."""
+    grouping = GROUPINGS["provider"]
+    amounts = Amounts(grouping, coverage(reader, window, grouping.family), window.open)
+    found = [(int(key or 0), sums) for key, _, sums in amounts.sums(reader)]
+    names = _names(reader, [abs(key) for key, _ in found if key])
+    providers = {
+        key: names[-key] if key < 0 else UNNAMED_PROVIDER if key == 0 else provider_of(names[key]) or UNATTRIBUTED
+        for key, _ in found
+    }
+    rows: dict[str, _Sums] = {}
+    for key, sums in found:
+        rows.setdefault(providers[key], _Sums()).add(sums, 0)
+    for key, session in amounts.sessions(reader, list(providers)):
+        rows[providers[key]].names.add(session)
+    return _sorted([_row(name, each.amounts, len(each.names)) for name, each in rows.items()])
 
 
 def _names(reader: Connection, ids: list[int]) -> dict[int, str]:

@@ -20,6 +20,7 @@ from ccagent.store.connection import Connection, scalar
 from ccagent.store.exchanging import BACKFILL, Exchange, Swapped
 from ccagent.store.generation import OF_FACTS, Correction
 from ccagent.store.ingest import Ingest
+from ccagent.store.links import relink_everything, take_branches
 from ccagent.store.provenance import follow_prices, keep_provenance
 from ccagent.store.side import CONTEXT_COLUMNS, DONE, made_id
 from ccagent.store.writer import set_meta
@@ -76,6 +77,8 @@ class Swap:
         self._copies(conn)
         self._transcripts(conn)
         self._relink(state, links, exchange.moved)
+        take_branches(conn, self._side)
+        relink_everything(state)
         correction.restart(OF_FACTS)
         rollups.mark_everything(conn)
         prices = state.prices.version

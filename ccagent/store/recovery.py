@@ -23,7 +23,7 @@ from ccagent.facts.model import KEY_PREFIXES
 from ccagent.store import rows, schema
 from ccagent.store.pages import Pages, Record, Value
 
-TABLES: Final = ("meta", "host", "name", "context", "file", "quarantine", "fact", "pruned", "agent", "rollup")
+TABLES: Final = ("meta", "host", "name", "context", "file", "quarantine", "fact", "pruned", "agent", "link", "rollup")
 """Worth recovering; totals begin anew. `contributor` is told apart at the end, see _PAIRS."""
 
 ROWS: Final = 10_000

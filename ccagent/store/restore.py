@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any, Final
 from ccagent.facts.keys import fact_key
 from ccagent.facts.model import KEY_PREFIXES
 from ccagent.store import rows, schema
-from ccagent.store.archive import Place, Record, path_of, read, row_of
+from ccagent.store.archive import Place, Record, context_of, path_of, read, row_of
 from ccagent.store.connection import Connection, SqliteConnection, scalar
 from ccagent.store.ingest import Ingest
 from ccagent.store.interning import Contexts, Names
+from ccagent.store.links import name_branches, relink
 from ccagent.store.salvage import GONE, carry_over
 from ccagent.store.writer import Writer
 
@@ -129,6 +130,9 @@ def _returning(back: dict[bytes, Record]) -> Any:
             f"DELETE FROM pruned WHERE key IN (SELECT k.value FROM {conn.dialect.blobs})",
             (conn.dialect.listed(sorted(back)),),
         )
+        contexts = [context_of(raw) for raw in back.values()]
+        name_branches(state, {each.branch for each in contexts if each.branch is not None})
+        relink(state, {each.session for each in contexts if each.session is not None})
         state.wrote = True
 
     return work

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
-from ccagent.facts.model import EventType
+from ccagent.facts.model import WITH_RESULT, EventType
 from ccagent.facts.parser import PARSER_VERSION as PARSER_VERSION
 from ccagent.facts.partial import NO_TIME, RESULT_ONLY, Partial, Result
 from ccagent.facts.settle import Settled
@@ -109,9 +109,6 @@ UPDATE: Final = f"UPDATE fact SET {', '.join(f'{column} = ?{number}' for number,
 
 NAMED: Final = (TURN, NAME, FAILURE, STOP)
 """Columns that hold numbers of `name` and are read back when a row is merged."""
-
-WITH_RESULT: Final = frozenset((EventType.TOOL_CALL, EventType.FILE_UPDATE, EventType.SUBAGENT_RUN))
-"""Kinds whose outcome is one tuple, taken whole."""
 
 Row = tuple[Any, ...]
 
@@ -221,7 +218,7 @@ def write(
             None,
             None if fact.label is None else names.id(fact.label),
             None,
-            None,
+            fact.attempts,
             None,
             fact.size,
             None,

@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any, Final
 
 from ccagent.errors import DamagedError
-from ccagent.facts.batch import Batch
+from ccagent.facts.batch import NO_FILE, Batch
 from ccagent.facts.keys import fact_key
 from ccagent.facts.model import KEY_PREFIXES, Context
 from ccagent.facts.partial import NOWHERE, Partial
@@ -25,6 +25,7 @@ from ccagent.store.closing import close_rows, release_agent
 from ccagent.store.connection import Connection
 from ccagent.store.ingest import Ingest
 from ccagent.store.interning import Contexts, Names
+from ccagent.store.links import kept_links, put_links
 from ccagent.store.writer import Writer
 
 BATCH: Final = 500
@@ -150,6 +151,7 @@ class CarryOver:
         # which turn a sub-agent's facts belong.
         yield from self._pruned()
         yield from self._links()
+        yield from self._kept_links()
         yield from self._facts()
         yield from self._quarantine()
 
@@ -177,6 +179,13 @@ class CarryOver:
                 except DamagedError:
                     self.counts.unreadable += 1
             self.counts.links += self._store.run(partial(_add_links, links=links))
+            yield True
+
+    def _kept_links(self) -> Iterator[bool]:
+        """What sessions worked on, where the facts that said so were removed."""
+        found = kept_links(self._source, self._gaps or _Gaps(self._source))
+        for first in range(0, len(found), BATCH):
+            self._store.run(partial(put_links, rows=found[first : first + BATCH]))
             yield True
 
     def _quarantine(self) -> Iterator[bool]:
@@ -310,7 +319,7 @@ def _absorb(
         for row in state.conn.execute(_FIND.format(blobs=dialect.blobs, table=table), (keys,))
     }
     before = state.seq
-    state.file_ids = {number: _file_id(state, path) for number, path in paths.items()}
+    state.file_ids = {NO_FILE: None} | {number: _file_id(state, path) for number, path in paths.items()}
     state.facts(batch)
     added = sorted((key, _file_id(state, path)) for key, path in copies)
     state.conn.executemany("INSERT INTO contributor (key, file) VALUES (?, ?) ON CONFLICT DO NOTHING", added)

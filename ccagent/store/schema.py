@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Final
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 
 WORDS: Final[dict[str, dict[str, str]]] = {
     "sqlite": {"blob": "BLOB", "pk": "INTEGER PRIMARY KEY", "int": "INTEGER", "real": "REAL", "text": "TEXT"},
@@ -37,7 +37,7 @@ TABLES: Final[dict[str, str]] = {
     "name": "id {pk}, value {text} NOT NULL UNIQUE",
     "context": """
         id {pk}, session {int}, project {int}, cwd {int}, branch {int}, version {int}, entrypoint {int},
-        permission_mode {int}, agent {int}, skill {int}, rank {int} NOT NULL""",
+        permission_mode {int}, agent {int}, skill {int}, rank {int} NOT NULL, provider {int}""",
     # One row a transcript. `carry` is what later lines need of earlier ones; it commits with the offset.
     "file": """
         id {pk}, host {int} NOT NULL, path {blob} NOT NULL, device {int} NOT NULL, inode {int} NOT NULL,
@@ -63,9 +63,12 @@ TABLES: Final[dict[str, str]] = {
         status {int} NOT NULL, flags {int} NOT NULL, quality {int},
         failure {int},                  -- name of the failure class
         stop {int},                     -- name of the stop reason (llm.request), prompt kind (prompt), change (file.update)
-        exit_code {int}, attempts {int},
+        exit_code {int},
+        attempts {int},                 -- llm.request: context window that the transcript states
         reported_ms {int},              -- duration that the client itself wrote
-        size {int},                     -- characters of a prompt, bytes of a result, visible bytes of a reply, tokens before a compaction
+        size {int},                     -- characters of a prompt, bytes of a result, visible bytes of a reply
+                                        -- (where the transcript states the window: tokens in the context),
+                                        -- tokens before a compaction, tokens that a cache.miss paid anew
         added {int}, removed {int},     -- lines of a file.update
         token_input {int}, token_output {int}, token_cache_read {int}, token_cache_write {int},
         token_cache_write_1h {int}, token_thinking {int},
@@ -82,6 +85,15 @@ TABLES: Final[dict[str, str]] = {
     "pruned": "key {blob} NOT NULL PRIMARY KEY",
     # A sub-agent: which call launched it, and the turn that follows from it.
     "agent": "agent {int} PRIMARY KEY, tool {blob}, turn {int}, depth {int}, linked_at {int}",
+    # What belongs together, by kinds and names (facts/links.py): a session and its parent, features, tasks, phases,
+    # commits, pull requests; a folder and its repository. Derived from the facts of its source, never merged.
+    # confidence and ambiguity in thousandths, share in millionths (of a source and kind they add up to one), place from
+    # 1 on, the strongest of the kind first.
+    "link": """
+        kind {int} NOT NULL, source {int} NOT NULL, target_kind {int} NOT NULL, target {int} NOT NULL,
+        strategy {int} NOT NULL, confidence {int} NOT NULL, inferred {int} NOT NULL, ambiguity {int} NOT NULL,
+        share {int} NOT NULL, place {int} NOT NULL, evidence {int} NOT NULL, first_at {int}, last_at {int},
+        PRIMARY KEY (kind, source, target_kind, target)""",
     # Cumulative amounts of a host, booked in the transaction that writes the facts. Exported is `value - base`: a new
     # generation (a rebuild, corrected prices) takes the value of its beginning as base and starts anew at zero.
     "total": """
@@ -124,7 +136,17 @@ TABLES: Final[dict[str, str]] = {
         dropped_at {int} NOT NULL, PRIMARY KEY (destination, signal, key)""",
 }
 
-WITHOUT_ROWID: Final = ("quarantine", "contributor", "pruned", "total", "histogram", "label_value", "dirty", "rollup")
+WITHOUT_ROWID: Final = (
+    "quarantine",
+    "contributor",
+    "pruned",
+    "link",
+    "total",
+    "histogram",
+    "label_value",
+    "dirty",
+    "rollup",
+)
 """SQLite: these are their own primary-key index."""
 
 INDEXES: Final[dict[str, str]] = {
@@ -141,6 +163,9 @@ INDEXES: Final[dict[str, str]] = {
     "agent_tool": "INDEX {name} ON agent(tool)",  # linking at the call
     "context_session": "INDEX {name} ON context(session)",  # facts of a session
     "context_agent": "INDEX {name} ON context(agent)",  # facts of a sub-agent
+    "fact_evidence": "INDEX {name} ON fact(context) WHERE type >= 17 AND type <= 22",  # links of a session
+    "fact_unknown": "INDEX {name} ON fact(context) WHERE type = 10",  # what is new in transcripts
+    "link_target": "INDEX {name} ON link(target_kind, target)",  # sessions of a feature, a commit, a pull request
 }
 
 
@@ -150,7 +175,7 @@ ONLY: Final[dict[str, dict[str, str]]] = {
         # Hosts intern side by side: the database decides who was first.
         "context_whole": "UNIQUE INDEX {name} ON context (COALESCE(session, 0), COALESCE(project, 0), COALESCE(cwd, 0),"
         " COALESCE(branch, 0), COALESCE(version, 0), COALESCE(entrypoint, 0), COALESCE(permission_mode, 0),"
-        " COALESCE(agent, 0), COALESCE(skill, 0), rank)",
+        " COALESCE(agent, 0), COALESCE(skill, 0), COALESCE(provider, 0), rank)",
     },
 }
 """Indexes that one dialect alone needs."""

@@ -47,7 +47,9 @@ _HOST: Final = (
     "INSERT INTO {to}host (id, host_id, instance_id, seq, commits, created_at, ledger_start, catch_up_done)"
     " SELECT id, host_id, instance_id, 0, 0, created_at, NULL, NULL FROM {of}host WHERE id = {host}"
 )
-CONTEXT_COLUMNS: Final = "id, session, project, cwd, branch, version, entrypoint, permission_mode, agent, skill, rank"
+CONTEXT_COLUMNS: Final = (
+    "id, session, project, cwd, branch, version, entrypoint, permission_mode, agent, skill, provider, rank"
+)
 _PRUNED: Final = "INSERT INTO {to}pruned (key) SELECT key FROM {of}pruned"
 _PAYLOADS: Final = "INSERT INTO {to}meta (name, value) SELECT name, value FROM {of}meta WHERE name = 'payloads_before'"
 _COPIED: Final = (

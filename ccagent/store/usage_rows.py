@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from ccagent.facts.model import EventType, Flag, Quality
-from ccagent.rollups.usage import ITEM, USAGE_COLUMNS, UsageFamily
+from ccagent.rollups.usage import ITEM, SAID, USAGE_COLUMNS, UsageFamily
 from ccagent.store.dialect import Dialect
 from ccagent.store.sources import Facts, searched
 
@@ -127,6 +127,8 @@ def summed(dialect: Dialect, family: UsageFamily, facts: Facts) -> Select:
         places |= {column: f"COALESCE(c.{column}, 0)" for column in ("branch", "agent", "skill")}
     else:
         places[ITEM] = "COALESCE(u.item, 0)"
+    if family is UsageFamily.MODEL:
+        places[SAID] = "COALESCE(c.provider, 0)"
     dimensions = ", ".join(
         places.get(column, "0") if column != "name" else "COALESCE(c.session, 0)"
         for column in ("project", "branch", "session_type", "name", "agent", "skill")

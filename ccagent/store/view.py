@@ -10,9 +10,12 @@ import json
 from typing import TYPE_CHECKING, Final
 
 from ccagent.facts.model import EVENT_NAMES, KEY_PREFIXES, QUALITY_NAMES, STATUS_NAMES, EventType, Flag, Status
-from ccagent.facts.naming import MCP_PREFIX, PROVIDER_FORMS
+from ccagent.facts.naming import MCP_PREFIX, PROVIDER_FORMS, UNNAMED_PROVIDER
+from ccagent.facts.titles import TITLE_NAMES
 from ccagent.rollups.metrics import METRICS, PERIODS, SESSION_TYPES, Period
 from ccagent.store.expressions import DURATION
+from ccagent.store.link_view import TARGET, linked, links_select
+from ccagent.store.window import HELD, REAL, STATED, USED, part, source_case, window_case
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -23,6 +26,7 @@ WORDS: Final[dict[str, dict[str, str]]] = {
     "sqlite": {
         "find": "instr",
         "object": "json_object",
+        "member": "json_extract({}, '$.{}')",
         "null_text": "NULL",
         "null_int": "NULL",
         "time": "{}",
@@ -31,6 +35,7 @@ WORDS: Final[dict[str, dict[str, str]]] = {
     "postgres": {
         "find": "strpos",
         "object": "json_build_object",
+        "member": "({}::json ->> '{}')",
         "null_text": "NULL::text",
         "null_int": "NULL::bigint",
         "time": "to_timestamp({} / 1000.0)",
@@ -76,12 +81,20 @@ def event_columns(dialect: str, *, times: str | None = None) -> dict[str, str]:
     time = (times or words["time"]).format
     rest = f"substr(n.value, {len(MCP_PREFIX) + 1})"
     split = f"{words['find']}({rest}, '__')"
-    server = f"CASE WHEN {split} > 0 THEN substr({rest}, 1, {split} - 1) ELSE {rest} END"
+    parted = f"{split} > 1 AND substr({rest}, {split} + 2) <> ''"  # as facts/naming.py, mcp_parts
+    server, mcp_tool = _when(parted, f"substr({rest}, 1, {split} - 1)"), _when(parted, f"substr({rest}, {split} + 2)")
     llm, tool, agent, turn = (
         _is(EventType.LLM_REQUEST), _is(EventType.TOOL_CALL), _is(EventType.SUBAGENT_RUN), _is(EventType.TURN),
     )  # fmt: skip
+    task, artifact, run = _is(EventType.TASK), _is(EventType.ARTIFACT), _is(EventType.QUALITY)
+    commit, push, pull = _is(EventType.COMMIT), _is(EventType.PUSH), _is(EventType.PULL_REQUEST)
+    delivered = f"f.type BETWEEN {int(EventType.COMMIT)} AND {int(EventType.PULL_REQUEST)}"
+    forge = f"{pull} AND substr(f.native, 1, 1) <> '#'"  # one known by its number alone has no address
     mcp = f"{tool} AND substr(n.value, 1, {len(MCP_PREFIX)}) = '{MCP_PREFIX}'"
-    null_text, null_int = words["null_text"], words["null_int"]
+    compaction, micro, miss = (
+        _is(EventType.COMPACTION), _is(EventType.MICROCOMPACTION), _is(EventType.CACHE_MISS),
+    )  # fmt: skip
+    window = window_case("n.value", "f.occurred_at", USED, STATED)
     return {
         "seq": "f.seq",
         "closed_seq": "f.closed_seq",
@@ -89,24 +102,27 @@ def event_columns(dialect: str, *, times: str | None = None) -> dict[str, str]:
         "event_type": _case("f.type", EVENT_NAMES),
         "project_id": "project.value",
         "session_id": "session.value",
-        "root_session_id": "session.value",
-        "parent_session_id": null_text,
+        "root_session_id": "root.value",
+        "parent_session_id": "parent.value",
         "turn_key": f"'{KEY_PREFIXES[EventType.TURN]}' || CASE WHEN {turn} THEN f.native ELSE turn.value END",
         "agent_id": f"CASE WHEN {agent} THEN f.native ELSE agent.value END",
-        "feature_id": null_text,
-        "task_id": null_text,
-        "commit_hash": null_text,
-        "pr_number": null_int,
-        "phase": null_text,
+        "feature_id": "feature.value",
+        "task_id": f"CASE WHEN {task} THEN stop.value WHEN {artifact} AND n.value = 'task' THEN {TARGET} END",
+        "commit_hash": _when(f"{commit} AND f.attempts IS NOT NULL", "f.native"),
+        "pr_number": _when(pull, "f.size"),
+        "phase": _when(f"{artifact} AND n.value = 'phase'", TARGET),
         "git_branch": "branch.value",
         "cwd": "cwd.value",
         "tool_name": _when(tool, "n.value"),
         "mcp_server": _when(mcp, server),
-        "skill": "skill.value",
+        "skill": f"CASE WHEN {_is(EventType.SKILL)} THEN n.value ELSE skill.value END",
         "agent": _when(agent, "stop.value"),
-        "command": _when(_is(EventType.PROMPT), "n.value"),
+        "command": _when(f"{_is(EventType.PROMPT)} OR {_is(EventType.COMMAND)}", "n.value"),
         "model": _when(llm, "n.value"),
-        "provider": _when(llm, provider_case("n.value")),
+        "provider": (
+            f"COALESCE(provider.value, CASE WHEN {llm} THEN {provider_case('n.value')} WHEN asked.value IS NOT NULL"
+            f" THEN {provider_case('asked.value')} ELSE '{UNNAMED_PROVIDER}' END)"
+        ),
         "permission_mode": "mode.value",
         "client_version": "version.value",
         "entrypoint": "entrypoint.value",
@@ -117,9 +133,12 @@ def event_columns(dialect: str, *, times: str | None = None) -> dict[str, str]:
         ),
         "failure_class": "failure.value",
         "exit_code": "f.exit_code",
-        "retry_count": "f.attempts",
+        "retry_count": _when(
+            f"NOT ({llm} OR {turn} OR {compaction} OR {micro} OR {delivered} OR {_is(EventType.SESSION)})", "f.attempts"
+        ),
         "timeout_flag": (
-            f"CASE WHEN f.status = {int(Status.OPEN)} THEN NULL WHEN f.status = {int(Status.TIMEOUT)} THEN 1 ELSE 0 END"
+            f"CASE WHEN f.status = {int(Status.TIMEOUT)} OR {_flag(Flag.TIMED_OUT)} THEN 1"
+            f" WHEN f.status <> {int(Status.OPEN)} THEN 0 END"
         ),
         "duration_ms": DURATION,
         "token_input": "f.token_input",
@@ -132,7 +151,12 @@ def event_columns(dialect: str, *, times: str | None = None) -> dict[str, str]:
         "cost_source": _when(llm, "CASE WHEN f.cost IS NULL THEN 'unpriced' ELSE 'computed' END"),
         "price_version": "price.value",
         "quality": _when(llm, _case("f.quality", dict(enumerate(QUALITY_NAMES)))),
-        "confidence": _when(f"{turn} OR turn.value IS NOT NULL", "1"),
+        "confidence": (
+            f"CASE WHEN {delivered} THEN CAST(f.attempts AS DOUBLE PRECISION) / 100"
+            " WHEN feature.value IS NOT NULL THEN"
+            " CAST(COALESCE(on_branch.confidence, best.confidence) AS DOUBLE PRECISION) / 1000"
+            f" WHEN {turn} OR turn.value IS NOT NULL THEN 1.0 END"
+        ),
         "occurred_at": time("f.occurred_at"),
         "ended_at": time("f.ended_at"),
         "sequence_no": 'f."offset"',
@@ -144,13 +168,53 @@ def event_columns(dialect: str, *, times: str | None = None) -> dict[str, str]:
         "parser_version": "f.parser",
         "payload_json": "f.extra",
         # Beyond the seed's columns: what only some kinds of facts have.
-        "request_key": f"'{KEY_PREFIXES[EventType.LLM_REQUEST]}' || request.native",
+        "request_key": f"'{KEY_PREFIXES[EventType.LLM_REQUEST]}' || CASE WHEN {miss} THEN f.native ELSE request.native END",
         "relayed": _when(tool, f"CASE WHEN {_flag(Flag.DIRECT)} THEN 0 ELSE 1 END"),
         "detail": "stop.value",
         "result_at": time("f.result_at"),
-        "size": "f.size",
-        "lines_added": "f.added",
-        "lines_removed": "f.removed",
+        "size": _when(f"NOT ({pull} OR ({llm} AND {STATED} IS NOT NULL))", "f.size"),
+        "lines_added": _when(f"NOT ({run})", "f.added"),
+        "lines_removed": _when(f"NOT ({run})", "f.removed"),
+        "file_path": _when(f"{tool} OR {_is(EventType.FILE_UPDATE)}", words["member"].format("f.extra", "path")),
+        "waited_for_human": _when(tool, f"CASE WHEN {_flag(Flag.HUMAN)} THEN 1 ELSE 0 END"),
+        "background": _when(f"{tool} OR {agent}", f"CASE WHEN {_flag(Flag.BACKGROUND)} THEN 1 ELSE 0 END"),
+        "repeated": _when(tool, f"CASE WHEN {_flag(Flag.REPEATED)} THEN 1 ELSE 0 END"),
+        "reported_ms": "f.reported_ms",
+        "turn_tool_calls": _when(turn, "f.attempts"),
+        "loop": _when(f"{turn} OR {agent}", f"CASE WHEN {_flag(Flag.LOOP)} THEN 1 ELSE 0 END"),
+        "stall": _when(turn, f"CASE WHEN {_flag(Flag.STALL)} THEN 1 ELSE 0 END"),
+        "session_kind": _when(_is(EventType.SESSION), "COALESCE(substr(stop.value, 3), 'fresh')"),
+        "mcp_tool": _when(mcp, mcp_tool),
+        "title_kind": _when(_is(EventType.SESSION), _case("f.attempts", TITLE_NAMES)),
+        "event_name": _when(
+            f"f.type IN ({int(EventType.HOOK)}, {int(EventType.PERMISSION)}, {int(EventType.QUEUE)})", "n.value"
+        ),
+        "task_state": _when(task, "n.value"),
+        "terminal": _when(task, f"CASE WHEN {_flag(Flag.TERMINAL)} THEN 1 ELSE 0 END"),
+        "local_command": _when(_is(EventType.COMMAND), f"CASE WHEN {_flag(Flag.LOCAL)} THEN 1 ELSE 0 END"),
+        "repository": (
+            f"CASE WHEN {pull} THEN n.value WHEN {commit} OR {push} THEN"
+            f" {words['member'].format('f.extra', 'repository')} END"
+        ),
+        "pr_url": _when(forge, "'https://' || f.native"),
+        "context_tokens": _when(llm, HELD),
+        "context_window": _when(llm, window),
+        "context_window_source": _when(llm, source_case("n.value", "f.occurred_at", USED, STATED)),
+        "context_utilization": _when(llm, f"CAST({HELD} AS {REAL}) / ({window})"),
+        "cache_hit_ratio": _when(llm, part("f.token_cache_read", USED)),
+        "effort": _when(llm, words["member"].format("f.extra", "effort")),
+        "cache_miss_cause": _when(miss, "n.value"),
+        "tokens_missed": _when(miss, "f.size"),
+        "trigger": _when(f"{compaction} OR {micro}", "n.value"),
+        "tokens_before": _when(f"{compaction} OR {micro}", "f.size"),
+        "tokens_after": _when(compaction, "f.attempts"),
+        "tokens_saved": f"CASE WHEN {compaction} THEN f.size - f.attempts WHEN {micro} THEN f.attempts END",
+        "danger": _when(tool, "stop.value"),
+        "quality_kind": _when(run, "stop.value"),
+        "framework": _when(run, "n.value"),
+        "passed": _when(run, "f.added"),
+        "failed": _when(run, "f.removed"),
+        "skipped": _when(run, "f.size"),
     }
 
 
@@ -159,6 +223,10 @@ def events_select(dialect: str = "sqlite", *, times: str | None = None) -> str:
 
     `detail` is the stop reason of a request, the kind of a prompt, the change of a file. `turn_key` of a sub-agent's
     facts comes from the link of its agent. `agent` is the type, on `subagent.run` rows; all its facts have `agent_id`.
+    `feature_id` is the feature that the fact's branch names, else the strongest of its session, and `confidence` that
+    link's; without a feature it is that of the turn, which is explicit. `provider` is the one that the transcript
+    names, else who serves the model of the request or of the call's request, by the form of its id; Claude Code's facts
+    without a model have Anthropic's. `root_session_id`: ANCESTORS levels up at most.
     """
     columns = ",\n  ".join(f"{sql} AS {name}" for name, sql in event_columns(dialect, times=times).items())
     interned = "\n".join(
@@ -167,13 +235,16 @@ def events_select(dialect: str = "sqlite", *, times: str | None = None) -> str:
             ("session", "c.session"), ("project", "c.project"), ("cwd", "c.cwd"), ("branch", "c.branch"),
             ("version", "c.version"), ("entrypoint", "c.entrypoint"), ("mode", "c.permission_mode"),
             ("agent", "c.agent"), ("skill", "c.skill"), ("turn", "COALESCE(f.turn, link.turn)"), ("n", "f.name"),
-            ("failure", "f.failure"), ("stop", "f.stop"), ("price", "f.price"),
+            ("provider", "c.provider"), ("asked", "request.name"), ("failure", "f.failure"), ("stop", "f.stop"),
+            ("price", "f.price"),
+            ("feature", "COALESCE(named.target, best.target)"), ("parent", "lineage.parent"),
+            ("root", "COALESCE(lineage.root, c.session)"),
         )
     )  # fmt: skip
     return (
         f"SELECT\n  {columns}\nFROM fact f\nJOIN context c ON c.id = f.context\n"
         f"LEFT JOIN agent link ON link.agent = c.agent\nLEFT JOIN fact request ON request.key = f.request\n"
-        f"LEFT JOIN host ON host.id = f.host\n{interned}"
+        f"LEFT JOIN host ON host.id = f.host\n{linked()}\n{interned}"
     )
 
 
@@ -210,10 +281,11 @@ def entries_select(dialect: str = "sqlite") -> str:
 
 
 def statements(dialect: str) -> list[str]:
-    """The statements that create both views in `dialect` ("sqlite" or "postgres")."""
+    """The statements that create the views in `dialect` ("sqlite" or "postgres")."""
     return [
         f"CREATE VIEW telemetry_events AS\n{events_select(dialect)}",
         f"CREATE VIEW analytics_entries AS\n{entries_select(dialect)}",
+        f"CREATE VIEW analytics_entity_links AS\n{links_select(dialect)}",
     ]
 
 

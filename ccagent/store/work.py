@@ -48,6 +48,8 @@ class Work:
         self._near: set[int] = set()  # stretches of IDLE_CUTOFF_MS that are marked already; three make a quarter
         self._linked: dict[str, bool] = {}
         self._whole: set[str] = set()  # turns of which no earlier batch knows anything, not even a sub-agent
+        self._unlinked: set[str] = set()  # sessions whose evidence the batch changes
+        self._branches: set[str | None] = set()  # that are known to name their features
         self._copies: set[tuple[bytes, int]] = set()  # keys seen in a further transcript
         self.wrote = False
         """Whether the transaction changed rows that neither booking nor change number tells of."""
@@ -60,7 +62,8 @@ class Work:
         self._sealed: dict[str, bytes] = {}  # sessions of the batch whose own fact was removed, with its key
         self._late: set[bytes] = set()  # facts that are in sealed rollups, or were
         self._beside: set[bytes] = set()  # facts so near to them that they may share amounts
-        self.file_ids: dict[int, int] = {}
+        self.file_ids: dict[int, int | None] = {}
+        """Rows of `file` by the batch's numbers; NO_FILE has none."""
         self.destinations: tuple[str, ...] = ()
         """Where closed facts are sent to; what changes in them later is not sent again but counted."""
 
@@ -73,6 +76,7 @@ class Work:
         self._dirty.clear()
         self._near.clear()
         self._linked.clear()
+        self._branches.clear()
 
     def begin(self, seq: int, now_ms: int) -> None:
         """A transaction starts: the host's last change number, and the time of the transaction."""

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Final, TypeVar
 
 from ccagent.clock import Clock
 from ccagent.errors import StoreError
-from ccagent.facts.batch import Batch
+from ccagent.facts.batch import NO_FILE, Batch
 from ccagent.facts.pricing import PriceTable
 from ccagent.failpoints import hit
 from ccagent.metrics import names as metric
@@ -293,7 +293,7 @@ class Writer(ABC):
         """Which facts these are; nothing is written."""
 
         def work(state: Ingest) -> None:
-            state.file_ids = dict(enumerate(self._file_ids(files)))
+            state.file_ids = {NO_FILE: None, **dict(enumerate(self._file_ids(files)))}
             raise _RefusedError(state.refused(batch, self.refused))
 
         try:
@@ -305,7 +305,7 @@ class Writer(ABC):
     def _ingest(self, batch: Batch, files: Sequence[FileRow]) -> list[int]:
         def work(state: Ingest) -> list[int]:
             ids = self._file_ids(files)
-            state.file_ids = dict(enumerate(ids))
+            state.file_ids = {NO_FILE: None, **dict(enumerate(ids))}
             self._write_facts(batch, ids)
             hit("after_facts")
             self._write_files(files, ids)

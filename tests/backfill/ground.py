@@ -97,9 +97,9 @@ class Generous(Deriver):
 def tomorrow(rules: type[Deriver] = Tomorrow) -> Iterator[None]:
     """Within, lines mean what they mean to a later version."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ccagent.intake.Deriver", rules)
-        patch.setattr(rows, "PARSER_VERSION", 2)
-        patch.setattr(provenance, "PARSER_VERSION", 2)
+        patch.setattr("ccagent.sources.claude.source.Deriver", rules)
+        patch.setattr(rows, "PARSER_VERSION", 3)
+        patch.setattr(provenance, "PARSER_VERSION", 3)
         yield
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ccagent.facts.model import Status
-from ccagent.facts.outcomes import Outcome, api_failure, tool_outcome
+from ccagent.facts.outcomes import FAILURES, Outcome, api_failure, tool_outcome
 
 
 def outcome(text: str, tool: str = "Bash") -> Outcome:
@@ -32,13 +32,68 @@ def outcome(text: str, tool: str = "Bash") -> Outcome:
         ("<tool_use_error>InputValidationError: no path</tool_use_error>", Status.ERROR, "invalid_input"),
         ("<tool_use_error>something else</tool_use_error>", Status.ERROR, "other"),
         ("Command timed out after 2m", Status.TIMEOUT, "timeout"),
-        ("No such file or directory", Status.ERROR, "not_found"),
-        ("it went wrong", Status.ERROR, "other"),
+        ("Error: Command timed out after 2m 0s", Status.TIMEOUT, "timeout"),
+        ("The user doesn't want to take this action right now. STOP", Status.REJECTED, "rejected"),
+        ("<tool_use_error>Cancelled: parallel call failed</tool_use_error>", Status.INTERRUPTED, "cancelled"),
+        ("<tool_use_error>File has been modified since read.</tool_use_error>", Status.ERROR, "invalid_input"),
+        ("<tool_use_error>Unknown skill: review</tool_use_error>", Status.ERROR, "not_found"),
+        ("<tool_use_error>No such tool available: Frob</tool_use_error>", Status.ERROR, "not_found"),
+        ("<tool_use_error>the job timed out</tool_use_error>", Status.ERROR, "other"),
+        ("PreToolUse:Bash hook error: not on main", Status.REJECTED, "denied"),
+        ("Bash operation blocked by hook: no", Status.REJECTED, "denied"),
+        ("Checks failed: run the formatter", Status.REJECTED, "denied"),  # a shell's own error would name its code
         ("", Status.ERROR, "other"),
     ],
 )
 def test_the_class_of_an_error_text(text: str, status: Status, failure: str) -> None:
     assert outcome(text)[:2] == (status, failure)
+
+
+@pytest.mark.parametrize(
+    ("text", "failure"),
+    [
+        ("File content (30,000 tokens) exceeds maximum allowed tokens (25,000).", "invalid_input"),
+        ("EISDIR: illegal operation on a directory, read", "invalid_input"),
+        ("ENOENT: no such file or directory", "not_found"),
+        ("Agent type 'x' not found. Available agents: y", "not_found"),
+        ("String to replace not found in file.\nString: an invalid date does not exist", "not_found"),
+        ("something\ninvalid, not found, timed out", "other"),  # only the first line is the client's
+        ("it went wrong", "other"),
+    ],
+)
+def test_the_class_of_an_error_of_a_tool_without_a_shell(text: str, failure: str) -> None:
+    assert outcome(text, "Read").failure == failure
+
+
+def test_every_class_is_of_the_closed_set() -> None:
+    texts = ("", "x", "Exit code 1", "Exit code 124", "[Request interrupted", "User rejected tool use", "Hook said no")
+    marked = ("Sibling tool call errored", "EISDIR", "not found", "x")
+    found = {outcome(text, tool).failure for text in texts for tool in ("Bash", "Read", "mcp__a__b")}
+    found |= {outcome(f"<tool_use_error>{text}", "Edit").failure for text in marked}
+
+    assert found == set(FAILURES)
+
+
+def test_an_early_client_wrote_a_shells_error_without_its_code() -> None:
+    said = tool_outcome(is_error=True, text="Traceback", denial=None, tool="Bash", raw_shell=True)
+
+    assert said == (Status.ERROR, "nonzero_exit", -1)
+
+
+@pytest.mark.parametrize(
+    ("text", "at_limit", "failure"),
+    [
+        ("Exit code 137", True, "timeout"),
+        ("Exit code 143", True, "timeout"),
+        ("Exit code 143", False, "nonzero_exit"),
+        ("Exit code 1", True, "nonzero_exit"),  # it ended by itself; the time may be a wait for permission
+        ("a hook's check that took long", True, "denied"),
+    ],
+)
+def test_a_kill_at_the_limit_is_a_timeout(text: str, at_limit: bool, failure: str) -> None:
+    said = tool_outcome(is_error=True, text=text, denial=None, tool="Bash", at_limit=at_limit)
+
+    assert said.failure == failure
 
 
 def test_an_error_of_an_mcp_tool_is_its_own_class() -> None:

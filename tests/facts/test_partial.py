@@ -75,7 +75,7 @@ def test_merging_again_changes_nothing(one: Partial, two: Partial) -> None:
 def owned(rank: int, at: int, session: str, name: str = "Bash") -> Partial:
     fact = Partial(EventType.TOOL_CALL, "t")
     fact.rank, fact.owner_at, fact.name = rank, at, name
-    fact.context = Context(session, None, None, None, None, None, None, None, None, rank)
+    fact.context = Context(session, None, None, None, None, None, None, None, None, None, rank)
     return fact
 
 

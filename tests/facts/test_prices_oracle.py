@@ -24,7 +24,10 @@ pytestmark = pytest.mark.skipif(
     reason=f"the table is of {TABLE.version}, installed is genai-prices {genai_prices.__version__}",
 )
 
-PROVIDERS = {"claude": "anthropic", "gpt": "openai", "kimi": "moonshotai", "deepseek": "deepseek", "minimax": "minimax"}
+PROVIDERS = {
+    "claude": "anthropic", **dict.fromkeys(("gpt", "codex", "o3", "o4"), "openai"), "kimi": "moonshotai",
+    "deepseek": "deepseek", "minimax": "minimax",
+}  # fmt: skip
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 CHANGES_MS = sorted(
     {

@@ -352,3 +352,23 @@ def test_the_version_of_an_override_tells_its_prices_not_their_spelling() -> Non
 def test_a_wrong_override_says_where_and_what_to_write(override: dict[str, object], where: str) -> None:
     with pytest.raises(ValueError, match=rf"^price override: {where}.*; "):
         TABLE.with_override(override)
+
+
+@pytest.mark.parametrize(
+    "model", ["gpt-5.6-sol", "gpt-5.6-terra", "gpt-5.5", "gpt-5.3-codex", "gpt-6-sol", "codex-mini"]
+)
+def test_models_of_codex_are_priced(model: str) -> None:
+    assert TABLE.prices(model) != ()
+
+
+def test_the_long_tier_of_codex_models_begins_behind_272_000_tokens_of_prompt() -> None:
+    below = TABLE.cost("gpt-5.5", None, 2_000, 100, 270_000, 0, 0)
+    above = TABLE.cost("gpt-5.5", None, 2_001, 100, 270_000, 0, 0)
+
+    assert micro(below) == 2_000 * 5 + 270_000 // 2 + 100 * 30
+    assert micro(above) == 2_001 * 10 + 270_000 + 100 * 45
+
+
+def test_what_openai_writes_to_its_cache_has_a_price_of_its_own_where_it_is_told() -> None:
+    assert micro(TABLE.cost("gpt-5.6-sol", ms("2026-09-01"), 0, 0, 0, 1_000, 0)) == 5_000
+    assert micro(TABLE.cost("gpt-5.5", ms("2026-09-01"), 0, 0, 0, 1_000, 0)) == 5_000

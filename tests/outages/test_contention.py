@@ -121,8 +121,8 @@ def test_a_serialisation_failure_is_run_again(two: tuple[PostgresStore, Postgres
 
 @pytest.mark.parametrize("order", ["the same", "opposite"])
 def test_two_hosts_that_read_the_same_wait_for_facts_alone(tmp_path: Path, order: str) -> None:
-    """Facts, and which call launched which sub-agent. Nobody ever waits for texts, contexts, marks and totals: each host
-    has rows of its own there, or gives numbers before its transaction."""
+    """Facts, which call launched which sub-agent, and links. Nobody ever waits for texts, contexts, marks and totals: each
+    host has rows of its own there, or gives numbers before its transaction."""
     play = harness.Ground.below(tmp_path / "play")
     harness.write_turns(play, seed=1, turns=TURNS)
     Tree(play.tree).write(*(rich_session(f"rich-{number}") for number in range(RICH)))
@@ -141,7 +141,7 @@ def test_two_hosts_that_read_the_same_wait_for_facts_alone(tmp_path: Path, order
 
     assert fresh.returncode == 0, fresh.stderr
     assert found == oracle.dump(play.fresh)
-    assert places.keys() <= {"fact", "fact_pkey", "agent", "agent_pkey"}, places
+    assert places.keys() <= {"fact", "fact_pkey", "agent", "agent_pkey", "link", "link_pkey"}, places
     assert places or order == "opposite", "nobody met"
 
 

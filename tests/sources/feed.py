@@ -13,9 +13,10 @@ from ccagent.clock import FakeClock
 from ccagent.facts.batch import Batch
 from ccagent.facts.model import EventType
 from ccagent.facts.partial import Partial
-from ccagent.sources.claude.carry import Carry, dump, load
+from ccagent.sources.base import CLAUDE, CODEX, Source
+from ccagent.sources.claude.carry import Carry
 from ccagent.sources.claude.derive import Deriver
-from ccagent.sources.claude.files import agent_of
+from ccagent.sources.known import SOURCES
 from ccagent.store.base import FileRow
 from ccagent.store.connection import scalar
 from ccagent.store.location import parse_database
@@ -46,6 +47,11 @@ def only(batch: Batch, kind: EventType) -> Partial:
     """The one fact of that kind."""
     (fact,) = batch.facts[kind].values()
     return fact
+
+
+def source_of(path: str) -> Source:
+    """Whose a file is, here by its name alone."""
+    return SOURCES[CODEX if path.rpartition("/")[2].startswith("rollout-") else CLAUDE]
 
 
 def files_of(*sessions: Session) -> dict[str, bytes]:
@@ -148,14 +154,15 @@ class Feed:
         for number, (path, data) in enumerate(pieces):
             known = self._rows.get(path)
             fresh = again or known is None or known.file_id is None
-            carry = Carry() if fresh else load(self.store.carry(known.file_id))  # type: ignore[union-attr, arg-type]
+            carried = None if fresh else self.store.carry(known.file_id)  # type: ignore[union-attr, arg-type]
             start = 0 if again or known is None else known.offset
-            Deriver(batch, carry, file=number, agent=agent_of(path.encode())).feed(data, start)
+            feeder = source_of(path).feeder(batch, carried, file=number, path=path.encode())
+            feeder.feed(data, start)
             rows.append(
                 FileRow(
                     file_id=known.file_id if known is not None else None, path=path.encode(), device=1, inode=number,
                     size=start + len(data), mtime_ns=0, offset=start + len(data), head=b"", head_length=0, marker=b"",
-                    generation=0, lines=0, state=0, carry=dump(carry),
+                    generation=0, lines=0, state=0, carry=feeder.carried(),
                 )
             )  # fmt: skip
         for row, file_id in zip(rows, self.store.ingest(batch, rows), strict=True):

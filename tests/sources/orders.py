@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 
 from tests.sources.feed import Feed, Piece
 
@@ -22,6 +23,25 @@ def shuffled(files: dict[str, bytes], cuts: int, chance: random.Random) -> list[
         batches.append([(path, left[path].pop(0)) for path in chosen])
         left = {path: pieces for path, pieces in left.items() if pieces}
     return batches
+
+
+def repeated(files: dict[str, bytes], cuts: int, chance: random.Random) -> Iterator[tuple[list[Piece], bool]]:
+    """As `shuffled`, but every fourth file is rewritten somewhere on the way: batches, and whether they begin anew."""
+    left: dict[str, list[tuple[bytes, bool]]] = {}
+    for path, data in files.items():
+        pieces = [(piece, False) for piece in cut(data, cuts, chance)]
+        if chance.random() < 0.25:
+            again = cut(data, cuts, chance)
+            pieces = pieces[: chance.randint(1, len(pieces))] + [(each, not n) for n, each in enumerate(again)]
+        left[path] = pieces
+    while left:
+        chosen = chance.sample(sorted(left), chance.randint(1, min(6, len(left))))
+        batch = [(path, *left[path].pop(0)) for path in chosen]
+        for anew in (False, True):
+            pieces_of = [(path, piece) for path, piece, begins in batch if begins == anew]
+            if pieces_of:
+                yield pieces_of, anew
+        left = {path: pieces for path, pieces in left.items() if pieces}
 
 
 def whole(files: dict[str, bytes]) -> list[str]:

@@ -206,6 +206,8 @@ def test_a_notification_of_an_unknown_task_ends_nothing(session: Session) -> Non
     [
         (b"/p/s/subagents/agent-a1.jsonl", "a1"),
         (b"/p/agent-acompact-77.jsonl", "acompact-77"),
+        (b"/p/s/subagents/workflows/wf_1/agent-a9.jsonl", "a9"),
+        (b"/p/s/subagents/agent-aside_question-2.jsonl", "aside_question-2"),
         (b"/p/agent-a1.orphaned-17-ff.jsonl", "a1"),
         (b"/p/agent-.jsonl", None),
         (b"/p/s.jsonl", None),
@@ -222,3 +224,34 @@ def test_the_cost_of_a_compaction_stands_in_its_own_agents_file(session: Session
     child.request(usage=Usage(input=3, output=4))
 
     assert Feed().read(session).total("tokens") == 7
+
+
+def test_a_relayed_agent_whose_call_was_refused_in_the_end_is_over(session: Session) -> None:
+    tool = session.launch(kind="explore")
+    session.agent_progress(tool, "a1", text("found"), message_id="m")
+    session.result(tool, "The user doesn't want to proceed", is_error=True, details="User rejected tool use")
+
+    feed = Feed().read(session)
+
+    assert (feed.event("agent:a1")["status"], feed.event("agent:a1")["failure_class"]) == ("rejected", "rejected")
+    assert feed.closed("agent:a1")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "p/agent-a1.jsonl",
+        "p/s/subagents/agent-a1.jsonl",
+        "p/s/subagents/workflows/wf_1/agent-a1.jsonl",
+        "elsewhere/deep/down/agent-a1.jsonl",
+    ],
+)
+def test_wherever_an_agents_file_lies_its_facts_are_the_same(session: Session, path: str) -> None:
+    tool = session.launch(kind="explore")
+    child = worked(session)
+    session.landed(tool, child, kind="explore")
+    usual = Feed().read(session)
+    feed = Feed()
+    feed.take(("p/s.jsonl", session.content), (path, child.content))
+
+    assert feed.dump() == usual.dump()

@@ -66,7 +66,10 @@ def test_a_message_without_an_id_is_kept_but_no_request() -> None:
     batch = derived(orjson.dumps(record) + b"\n")
 
     assert batch.facts[LLM] == {}
-    assert only(batch, EventType.UNKNOWN).name == "assistant/no_message_id"
+    assert sorted(str(fact.name) for fact in batch.facts[EventType.UNKNOWN].values()) == [
+        "assistant/no_message_id",
+        "missing/assistant.message.id",
+    ]
 
 
 def test_synthetic_messages_are_no_requests() -> None:

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import orjson
 from hypothesis import strategies as st
 
+from tests.sources.delivering import DELIVERIES, deliver
 from tests.sources.feed import files_of
+from tests.sources.happenings import HAPPENINGS, happen
 from tests.transcripts import Line, Session, Usage, nul_run, spliced, text, thinking, tool_use, truncated
 
 VERSIONS = ("1.0.108", "2.0.76", "2.1.30", "2.1.41", "2.1.229")
@@ -19,6 +21,10 @@ ACTIONS = (
     "agent", "nested agent", "background agent", "inline agent", "retries", "gave up", "compaction", "turn end",
     "back in time", "splice", "truncate", "nuls", "unknown", "metadata", "gateway", "advisor", "branch", "mode", "again",
     "blank", "no time", "bad usage", "no usage", "huge usage", "call by user", "redacted", "no id", "result only",
+    "made again", "stall", "kill", "background shell", "checked", "forked from", "other process", "own clock", "matched sidechain",
+    "news", "chosen line",
+    *HAPPENINGS, *DELIVERIES,
+    "microcompaction", "summary only", "long wait", "loaded skill", "miss reported", "copied line",
 )  # fmt: skip
 
 
@@ -132,6 +138,14 @@ def _act(session: Session, action: str, chance: random.Random) -> None:
         case "gave up":
             session.api_error(attempt=1)
             session.api_failure()
+        case "microcompaction":
+            session.microcompaction(chance.randrange(50_000, 90_000), chance.randrange(9_000, 40_000))
+        case "summary only":
+            session.record("user", {"message": {"role": "user", "content": "In short."}, "isCompactSummary": True})
+        case "long wait":
+            session.wait(chance.choice((299_000, 301_000, 3_601_000)))
+        case "loaded skill":
+            session.tool("Skill", {"skill": "review"}, usage=usage)
         case "compaction":
             session.compaction(chance.randrange(80_000, 170_000))
         case "turn end":
@@ -148,17 +162,88 @@ def _act(session: Session, action: str, chance: random.Random) -> None:
             session.snapshot()
             session.queue()
             session.attachment("task_reminder")
+        case "made again" | "stall" | "kill" | "background shell" | "checked" | "own clock":
+            _course(session, action, chance)
+        case "forked from":
+            session.prompt("copied", forkedFrom={"sessionId": f"session-{chance.randrange(3)}"})
+        case "other process":
+            session.prompt("on", session_id=f"session-{chance.randrange(3)}")
         case "unknown":
             session.unknown()
+        case "news":
+            _news(session, chance, usage)
         case "blank":
             session.raw(b"\n")
+        case _ if action in DELIVERIES:
+            deliver(session, action, chance)
+        case _ if action in HAPPENINGS:
+            happen(session, action, chance)
         case _:
             kind = _damage if action in DAMAGE else _odd if action in ODD else _agent
             kind(session, action, chance)
 
 
 DAMAGE = ("splice", "truncate", "nuls", "again")
-ODD = ("no time", "bad usage", "no usage", "huge usage", "call by user", "redacted", "no id", "result only")
+ODD = (
+    "no time",
+    "bad usage",
+    "no usage",
+    "huge usage",
+    "call by user",
+    "redacted",
+    "no id",
+    "result only",
+    "chosen line",
+    "miss reported",
+    "copied line",
+)
+
+
+def _news(session: Session, chance: random.Random, usage: Usage) -> None:
+    """What no reader knows yet."""
+    match chance.randrange(6):
+        case 0:
+            session.tool(chance.choice(("Teleport", "mcp__alone", "two words")), {"to": "x"}, usage=usage)
+        case 1:
+            session.attachment(chance.choice(("brand_new", "task_reminder")), note="x" * chance.randrange(9))
+        case 2:
+            session.assistant({"type": "hologram", "size": chance.randrange(9)}, usage=usage, stop_reason="bored")
+        case 3:
+            session.progress("dream_progress", session.ids.tool(), {"depth": chance.randrange(9)})
+        case 4:
+            session.system("brand_new", payload=chance.randrange(9))
+        case _:
+            session.assistant(text("hi"), usage=usage, request_id=None)
+
+
+def _course(session: Session, action: str, chance: random.Random) -> None:
+    """Calls that are repeated, last long, go on in the background, or have a clock of their own."""
+    match action:
+        case "made again":
+            for _ in range(chance.randrange(2, 5)):
+                session.bash("make", exit_code=chance.randrange(2))
+        case "stall":
+            session.prompt("well?")
+            session.wait(chance.choice((1_000, 400_000)))
+            session.request()
+        case "kill":
+            tool = session.ids.tool()
+            session.assistant(tool_use(tool, "Bash", {"command": "sleep 9", "timeout": 5_000}))
+            session.progress("bash_progress", tool, {"elapsedTimeSeconds": chance.randrange(5), "timeoutMs": 6_000})
+            session.result(tool, "Exit code 143", is_error=True, after_ms=chance.choice((5_500, 6_500)))
+        case "checked":
+            command = chance.choice(
+                ("pytest", "ruff check . && pytest | tail", "cd x && rm a b; make test", "rm -rf build")
+            )
+            output = chance.choice(("3 passed in 0.1s", "Exit code 1\n1 failed in 0.1s", "rm: a: No such file", ""))
+            session.tool("Bash", {"command": command}, output, is_error=output.startswith("Exit"))
+        case "background shell":
+            details = {"backgroundTaskId": "shell", "persistedOutputSize": chance.randrange(9_000)}
+            session.tool("Bash", {"command": "serve", "run_in_background": True}, details=details)
+            session.notification("shell")
+        case _:
+            session.tool("Glob", {"pattern": "*"}, details={"durationMs": chance.randrange(99)})
+            session.tool("AskUserQuestion", {"questions": []}, details={"interrupted": True})
 
 
 def _said(session: Session, usage: Usage, model: str) -> bytes:
@@ -184,8 +269,19 @@ def _odd(session: Session, action: str, chance: random.Random) -> None:
         return
     message = record.get("message")
     match action:
+        case "chosen line":
+            record |= {"novel": chance.randrange(3)} | (
+                {"uuid": record["uuid"][:-2] + "c0"} if "uuid" in record else {}
+            )
         case "no time":
             record.pop("timestamp", None)
+        case "copied line":
+            record["forkedFrom"] = {"sessionId": "elsewhere", "messageUuid": "m"}
+        case "miss reported":
+            if isinstance(message, dict):
+                kind = chance.choice(("tools_changed", "messages_changed", "unavailable", None))
+                reason = {"type": kind, "cache_missed_input_tokens": chance.randrange(9_000)}
+                message["diagnostics"] = {"cache_miss_reason": reason}
         case "no id":
             record.pop("uuid", None)
         case "redacted":
@@ -216,8 +312,9 @@ def _damage(session: Session, action: str, chance: random.Random) -> None:
 
 def _agent(session: Session, action: str, chance: random.Random) -> None:
     tool_id = session.launch(kind=chance.choice(("explore", "general-purpose")), usage=_usage(chance))
-    child = session.agent(inline=action == "inline agent", model=chance.choice(MODELS))
-    child.prompt("look")
+    inline = action in ("inline agent", "matched sidechain")
+    child = session.agent(inline=inline, model=chance.choice(MODELS))
+    child.prompt("look into it" if action == "matched sidechain" else "look")
     child.bash("ls", usage=_usage(chance))
     if action == "nested agent":
         inner_tool = child.launch(usage=_usage(chance))
@@ -225,8 +322,10 @@ def _agent(session: Session, action: str, chance: random.Random) -> None:
         inner.assistant(text("deep"), usage=_usage(chance))
         child.landed(inner_tool, inner)
     last = child.assistant(text("found"), usage=_usage(chance))
-    if action == "inline agent":
+    if inline:
         session.adopt(child)
+        if action == "matched sidechain":
+            session.result(tool_id, "looked")
         return
     if action == "background agent":
         details = {"status": "async_launched", "agentId": child.agent_id, "isAsync": True}

@@ -15,19 +15,33 @@ import sqlite3
 import subprocess
 import sys
 import tarfile
+from collections.abc import Collection
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ccagent.clock import FakeClock
+from ccagent.store.connection import Connection
 from ccagent.store.schema import SCHEMA_VERSION
 from ccagent.store.sqlite import SqliteStore
+from ccagent.store.view import CANONICAL_COLUMNS, canonical_dump
 
 FOLDER = Path(__file__).parent / "released"
 
 TREE = b"/home/demo/.claude/projects"
 """Where the transcripts lay when the databases were written."""
+
+
+REDEFINED = frozenset({"provider", "confidence"})
+"""Columns that mean more today than they did to a release."""
+
+AMOUNTS = (
+    "source_key", "event_type", "session_id", "turn_key", "agent_id", "model", "status", "token_input", "token_output",
+    "token_cache_read", "token_cache_write_5m", "token_cache_write_1h", "token_thinking", "cost_microusd", "quality",
+    "occurred_at", "ended_at", "lines_added", "lines_removed",
+)  # fmt: skip
+"""What must not change either when the same transcripts are read again by newer rules."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +81,26 @@ class Release:
     def canonical(self) -> list[str]:
         """The canonical dump that the release made of its database."""
         return unpacked(self.folder / "canonical.jsonl.gz").decode().splitlines()
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns of that dump, in order."""
+        columns: list[str] = json.loads((self.folder / "columns.json").read_text())
+        return columns
+
+    def told(self, conn: Connection, *, of: Collection[str] = ()) -> list[list[Any]]:
+        """What `conn` tells today of this release's columns (of those in `of`, if given), without the redefined ones."""
+        wanted = [CANONICAL_COLUMNS.index(name) for name in self._compared(of)]
+        dump = [json.loads(line) for line in canonical_dump(conn)]
+        return [[row[number] for number in wanted] for row in dump]
+
+    def said(self, *, of: Collection[str] = ()) -> list[list[Any]]:
+        """What the release told of the same columns."""
+        wanted = [self.columns.index(name) for name in self._compared(of)]
+        return [[row[number] for number in wanted] for row in map(json.loads, self.canonical)]
+
+    def _compared(self, of: Collection[str]) -> list[str]:
+        return [name for name in self.columns if name not in REDEFINED and (not of or name in of)]
 
     @property
     def usage(self) -> dict[str, Any]:
@@ -120,7 +154,6 @@ def packed(data: bytes) -> bytes:
 def pack(database: Path, folder: Path) -> None:
     """Write `database.sql.gz`, `canonical.jsonl.gz` and `usage.json` of a closed database into `folder`."""
     from ccagent.store.open import open_reader
-    from ccagent.store.view import canonical_dump
 
     folder.mkdir(parents=True, exist_ok=True)
     conn = sqlite3.connect(database)
@@ -132,6 +165,7 @@ def pack(database: Path, folder: Path) -> None:
         (folder / "canonical.jsonl.gz").write_bytes(
             packed("".join(f"{row}\n" for row in canonical_dump(reader)).encode())
         )
+    (folder / "columns.json").write_text(json.dumps(list(CANONICAL_COLUMNS)) + "\n")
     command = [sys.executable, "-m", "ccagent", "usage", "--by", "total", "--json", "--db", str(database)]
     (folder / "usage.json").write_bytes(subprocess.run(command, check=True, capture_output=True).stdout)
 

@@ -147,7 +147,9 @@ def settled(path: Path, pieces: Files, whole: tuple[list[str], int, int]) -> Fee
 
 
 @pytest.mark.parametrize("kind", ["write", "short", "full", "sync"])
-def test_a_migration_that_fails_at_any_moment_leaves_the_old_database_or_the_new(tmp_path: Path, kind: Kind) -> None:
+def test_a_migration_that_fails_at_any_moment_leaves_a_whole_database_of_some_version(
+    tmp_path: Path, kind: Kind
+) -> None:
     release = Release(1)
     step = 1
     faults = 0
@@ -165,7 +167,7 @@ def test_a_migration_that_fails_at_any_moment_leaves_the_old_database_or_the_new
             disk.fail_at(None)
             with closing(SqliteConnection(str(path))) as conn:
                 assert conn.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-                assert conn.execute("PRAGMA user_version").fetchone() in ((1,), (SCHEMA_VERSION,))
+                assert conn.execute("PRAGMA user_version").fetchone()[0] in range(1, SCHEMA_VERSION + 1)
             store = SqliteStore(path, clock=FakeClock(START_MS))
             assert list(canonical_dump(store.conn))
             store.close()

@@ -13,7 +13,7 @@ from ccagent.store.connection import SqliteConnection
 from ccagent.store.interning import Contexts, Names
 from ccagent.store.schema import statements
 
-HERE = Context("s", "/p", "/p", "main", "2.1.30", None, "default", None, None, 0)
+HERE = Context("s", "/p", "/p", "main", "2.1.30", None, "default", None, None, None, 0)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("either_store")
 
 HOUR = 3_600_000
 UTC = ZoneInfo("UTC")
-PLACE = Context("s", "/p", "/p", "main", "2.1.0", "cli", None, None, None, Rank.MAIN)
+PLACE = Context("s", "/p", "/p", "main", "2.1.0", "cli", None, None, None, None, Rank.MAIN)
 OTHER_PLACE = PLACE._replace(session="a")
 
 

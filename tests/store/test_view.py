@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from ccagent.facts.model import EventType, Flag, Quality, Status
+from ccagent.facts.naming import mcp_parts
 from ccagent.store import rollups
 from ccagent.store.view import CANONICAL_COLUMNS, CANONICAL_EXCLUDED, canonical_dump, event_columns, statements
 from tests.store.builder import Builder
@@ -54,20 +55,31 @@ def test_a_request_without_a_price_says_so(store: Builder) -> None:
 
 
 @pytest.mark.parametrize(
-    ("tool", "server"),
+    ("tool", "server", "name"),
     [
-        ("mcp__github__create_issue", "github"),
-        ("mcp__plugin_a_b__run__all", "plugin_a_b"),
-        ("mcp__alone", "alone"),
-        ("Bash", None),
+        ("mcp__github__create_issue", "github", "create_issue"),
+        ("mcp__linear-server__list_issues", "linear-server", "list_issues"),
+        ("mcp__my_own_server__get_one_thing", "my_own_server", "get_one_thing"),
+        ("mcp__plugin_a_b__run__all", "plugin_a_b", "run__all"),
+        ("mcp__a___b", "a", "_b"),
+        ("mcp__alone", None, None),
+        ("mcp____orphan", None, None),
+        ("mcp__server__", None, None),
+        ("mcp__", None, None),
+        ("mcp_server__tool", None, None),
+        ("MCP__server__tool", None, None),
+        ("Bash", None, None),
     ],
 )
-def test_the_server_is_taken_from_the_name_of_an_mcp_tool(store: Builder, tool: str, server: str | None) -> None:
+def test_server_and_tool_are_taken_from_the_name_of_an_mcp_tool(
+    store: Builder, tool: str, server: str | None, name: str | None
+) -> None:
     store.call("t1", name=tool, occurred_at=AT)
 
     row = event(store, "tool:t1")
 
-    assert (row["tool_name"], row["mcp_server"]) == (tool, server)
+    assert (row["tool_name"], row["mcp_server"], row["mcp_tool"]) == (tool, server, name)
+    assert mcp_parts(tool) == (None if server is None else (server, name))
 
 
 @pytest.mark.parametrize(

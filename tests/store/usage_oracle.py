@@ -8,6 +8,7 @@ from typing import Final, cast
 from zoneinfo import ZoneInfo
 
 from ccagent.facts.model import QUALITY_NAMES, EventType, Flag, Quality
+from ccagent.facts.naming import provider_of
 from ccagent.rollups.buckets import QUARTER_MS, Unit, bucket_start, label
 from ccagent.store.connection import Connection, scalar
 from ccagent.store.queries import TOKEN_KINDS, UNATTRIBUTED, UsageRow
@@ -57,6 +58,15 @@ class _Sums:
         self.cost += numbers[1 + kinds]
         self.unpriced += numbers[2 + kinds]
         self.quality = [a + b for a, b in zip(self.quality, numbers[3 + kinds :], strict=True)]
+
+    def merge(self, other: _Sums) -> None:
+        """Add what another one holds."""
+        self.add_requests([other.requests, *other.tokens, other.cost, other.unpriced, *other.quality])
+        self.calls += other.calls
+        self.relayed += other.relayed
+        self.errors += other.errors
+        self.compactions += other.compactions
+        self.sessions |= other.sessions
 
     def row(self, key: str) -> UsageRow:
         return UsageRow(
@@ -136,12 +146,33 @@ def usage(
         _collect_by_tool(reader, window, sums)
     elif by == "model":
         _collect(reader, window, sums, *_model_groups(), lambda group, _: group or 0)
+    elif by == "provider":
+        return _by_provider(reader, window)
+    elif by == "feature":  # what the builder makes has no links: tests/store/test_link_usage.py has
+        _collect(reader, window, sums, "0", "", lambda _, __: 0)
     else:
         column = _CONTEXT_COLUMNS[by]
         _collect(reader, window, sums, "0", "", lambda _, context: context[column] or 0)
     names = _names(reader, sums)
-    rows = [each.row(names.get(key, UNATTRIBUTED)) for key, each in sums.items()]
+    return _sorted({names.get(key, UNATTRIBUTED): each for key, each in sums.items()})
+
+
+def _sorted(sums: Mapping[str, _Sums]) -> list[UsageRow]:
+    rows = [each.row(key) for key, each in sums.items()]
     return sorted(rows, key=lambda row: (-(row.cost_microusd or 0), -sum(row.tokens.values()), -row.requests, row.key))
+
+
+def _by_provider(reader: Connection, window: _Range) -> list[UsageRow]:
+    """Whom the transcript names, as a negative number; else who serves the model; Claude Code's facts without one are
+    Anthropic's."""
+    sums: dict[int, _Sums] = {}
+    _collect(reader, window, sums, *_model_groups(), lambda group, context: -context[6] if context[6] else group or 0)
+    names = _names(reader, {abs(key): None for key in sums})
+    providers: dict[str, _Sums] = {}
+    for key, each in sums.items():
+        said = names[-key] if key < 0 else "anthropic" if key == 0 else provider_of(names[key]) or UNATTRIBUTED
+        providers.setdefault(said, _Sums()).merge(each)
+    return _sorted(providers)
 
 
 def stored_zone(reader: Connection) -> ZoneInfo:
@@ -169,12 +200,12 @@ def _total(reader: Connection, window: _Range) -> UsageRow:
     return sums.row("")
 
 
-Context = tuple[int, Number, Number, Number, Number, Number]
+Context = tuple[int, Number, Number, Number, Number, Number, Number]
 Owner = Callable[[Number, Context], int]
 
 
 def _contexts(reader: Connection) -> dict[int, Context]:
-    rows = reader.execute("SELECT id, project, branch, skill, agent, session FROM context")
+    rows = reader.execute("SELECT id, project, branch, skill, agent, session, provider FROM context")
     return {cast("int", row[0]): cast("Context", tuple(row)) for row in rows}
 
 

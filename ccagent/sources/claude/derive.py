@@ -2,85 +2,42 @@
 
 from __future__ import annotations
 
-from hashlib import blake2b
-
-from ccagent.facts.batch import BadLine
-from ccagent.sources.claude.lines import Parsed, parse
+from ccagent.facts import drift as known
+from ccagent.sources import base
+from ccagent.sources.claude import drift
+from ccagent.sources.claude.carry import dump
+from ccagent.sources.claude.files import companion_of
+from ccagent.sources.claude.lines import parse
 from ccagent.sources.claude.records import Record
 from ccagent.sources.claude.relayed import derive_relayed
 from ccagent.sources.claude.replies import derive_reply
+from ccagent.sources.claude.signals import PROGRESS, RECORDED
 from ccagent.sources.claude.standing import COUNTED, IGNORED, KNOWN_TYPES, Standing
 from ccagent.sources.claude.systems import derive_system
 from ccagent.sources.claude.users import derive_user
+from ccagent.sources.feeding import Feeding
 
 
-class Deriver(Standing):
+class Deriver(Standing, Feeding[Record]):
     """Feeds one file's lines into a batch. One instance a chunk."""
 
-    def feed(self, data: bytes, start: int) -> int:
-        """Derive every line of `data` (complete lines, `start` = file offset of its first byte); the lines read."""
-        batch, position, count, sound = self.batch, start, 0, 0
-        for raw in data.split(b"\n"):
-            length = len(raw) + 1
-            if length > 1:
-                count += 1
-                self.offset, self.length, self.raw = position, length, raw
-                parsed = parse(raw)
-                if type(parsed) is Record:
-                    sound += 1
-                    self._guarded(parsed)
-                else:
-                    self._bad_line(raw, parsed)  # type: ignore[arg-type]  # what is no Record is Parsed
-            elif position < start + len(data):
-                batch.line("blank")
-            position += length
-        batch.lines["objects"] = batch.lines.get("objects", 0) + sound
-        batch.bytes += len(data)
-        return count
+    source = base.CLAUDE
+    parse = staticmethod(parse)
+    path = b""
+    """Of the file; only its name is looked at."""
 
-    def _bad_line(self, raw: bytes, parsed: Parsed) -> None:
-        batch = self.batch
-        if not raw.strip():
-            batch.line("blank")
-            return
-        reason = parsed.reason or "garbage"
-        if reason in ("fallback", "nul"):
-            batch.fallbacks[reason] = batch.fallbacks.get(reason, 0) + 1
-        else:
-            digest = blake2b(raw, digest_size=16).digest()
-            batch.bad.append(
-                BadLine(
-                    file=self.file,
-                    offset=self.offset,
-                    length=self.length,
-                    hash=digest,
-                    reason=reason,
-                    recovered=len(parsed.records),
-                )
-            )
-        batch.line("objects" if parsed.records else "bad")
-        for record in parsed.records:
-            self._guarded(record)
-        if parsed.broken:
-            batch.count("line", "quarantined")
+    def beside(self) -> bytes | None:
+        """The file beside a sub-agent's that says who launched it, until it has been read."""
+        if self.agent is None or self.carry.companion_read or not self.path:
+            return None
+        return companion_of(self.path)
 
-    def _guarded(self, record: Record) -> None:
-        """Derive one record; a rule that fails on it costs that record, never the file."""
-        try:
-            self._record(record)
-        except Exception:
-            self.batch.failures += 1
-            self.batch.count(record.type if record.type in KNOWN_TYPES else "other", "quarantined")
-            self.batch.bad.append(
-                BadLine(
-                    file=self.file,
-                    offset=self.offset,
-                    length=self.length,
-                    hash=blake2b(self.raw, digest_size=16).digest(),
-                    reason="derive",
-                    recovered=0,
-                )
-            )
+    def carried(self) -> bytes:
+        """What later chunks of the file need, as the store keeps it."""
+        return base.marked(base.CLAUDE, dump(self.carry))
+
+    def _label(self, record: Record) -> str:
+        return record.type if record.type in KNOWN_TYPES else "other"
 
     def _record(self, record: Record) -> None:
         kind = record.type
@@ -90,22 +47,38 @@ class Deriver(Standing):
         elif kind == "user":
             self.stand(record)
             born = derive_user(self, record)
+            drift.user_line(self, record)
         elif kind == "progress":
             self.stand(record)
             data = record.data
-            born = derive_relayed(self, record) if data is not None and data.type == "agent_progress" else None
+            if data is not None and data.type == "agent_progress":
+                born = derive_relayed(self, record)
+                if data.agentId is None:
+                    drift.missing(self, "agent_progress.agentId")
+            else:
+                rule = PROGRESS.get(data.type or "") if data is not None else None
+                born = rule(self, record) if rule is not None else None
+                if data is None:
+                    drift.missing(self, "progress.data")
+                elif data.type not in known.PROGRESS:
+                    drift.part_type(self, known.Drift.PROGRESS, data.type, "data")
         elif kind == "system":
             self.stand(record)
             born = derive_system(self, record)
+            drift.system_line(self, record)
         elif kind in IGNORED:
             if record.sessionId is not None:
                 self.stand(record)
-            if kind == "permission-mode" and record.permissionMode:
-                self.permission(record.permissionMode)
-            born = None
+                drift.row(self, record)
+            rule = RECORDED.get(kind)
+            born = rule(self, record) if rule is not None else None
         else:
             self.stand(record)
             born = self.unknown(kind or "untyped", record)
+            drift.record_type(self, known.Drift.RECORD, kind)
+        uuid = record.uuid
+        if uuid[-2:] in drift.ENDINGS if uuid is not None else drift.chosen(self.raw):
+            drift.audit(self, record)
         label = kind if kind in KNOWN_TYPES else "other"
         if born is COUNTED:
             return

@@ -15,3 +15,9 @@ def agent_of(path: bytes) -> str | None:
         return None
     stem = name[len(_PREFIX) : -len(_SUFFIX)].partition(b".orphaned-")[0]
     return stem.decode("utf-8", "replace") or None
+
+
+def companion_of(path: bytes) -> bytes:
+    """The file beside a sub-agent's that newer clients write: `…/agent-<id>.meta.json`."""
+    folder, slash, name = path.rpartition(b"/")
+    return folder + slash + name.partition(b".")[0] + b".meta.json"

@@ -64,12 +64,24 @@ class Block(Struct):
     text: Raw = NO_RAW
 
 
+class MissReason(Struct):
+    type: str | None = None
+    cache_missed_input_tokens: Count | None = None
+
+
+class Diagnostics(Struct):
+    """What the API tells of a request, 2.1.220 and later."""
+
+    cache_miss_reason: MissReason | None = None
+
+
 class Message(Struct):
     id: str | None = None
     model: str | None = None
     content: str | list[Block] | None = None
     stop_reason: str | None = None
     usage: Usage | None = None
+    diagnostics: Raw = NO_RAW
 
 
 class RelayedRecord(Struct):
@@ -86,11 +98,44 @@ class ProgressData(Struct):
     type: str | None = None
     agentId: str | None = None
     message: Raw = NO_RAW
+    hookEvent: str | None = None
+    hookName: str | None = None
+    command: str | None = None
+    elapsedTimeMs: float | None = None
+    elapsedTimeSeconds: float | None = None
+    timeoutMs: float | None = None
 
 
 class CompactMetadata(Struct):
+    """Of compactions and microcompactions."""
+
     trigger: str | None = None
     preTokens: Count | None = None
+    tokensSaved: Count | None = None
+    durationMs: float | None = None
+
+
+class HookInfo(Struct):
+    """One hook of a stop_hook_summary."""
+
+    command: str | None = None
+    durationMs: float | None = None
+
+
+class Attachment(Struct):
+    """What the rules for attachments read: of hooks, and of prompts that were typed ahead."""
+
+    type: str | None = None
+    hookEvent: str | None = None
+    hookName: str | None = None
+    toolUseID: str | None = None
+    command: str | None = None
+    blockingError: Raw = NO_RAW
+    exitCode: int | None = None
+    durationMs: float | None = None
+    prompt: Raw = NO_RAW
+    commandMode: str | None = None
+    source_uuid: str | None = None
 
 
 class Record(Struct):
@@ -111,6 +156,8 @@ class Record(Struct):
     data: ProgressData | None = None
     toolUseResult: Raw = NO_RAW
     parentToolUseID: str | None = None
+    toolUseID: str | None = None
+    sourceToolUseID: str | None = None
     isMeta: bool | None = None
     isCompactSummary: bool | None = None
     isApiErrorMessage: bool | None = None
@@ -125,17 +172,67 @@ class Record(Struct):
     durationMs: float | None = None
     pendingBackgroundAgentCount: int | None = None
     compactMetadata: CompactMetadata | None = None
+    microcompactMetadata: CompactMetadata | None = None
     retryAttempt: Count | None = None
     retryInMs: float | None = None
+    operation: str | None = None
+    attachment: Attachment | None = None
+    hookInfos: list[HookInfo] | None = None
+    hookErrors: Raw = NO_RAW
+    preventedContinuation: bool | None = None
+    content: Raw = NO_RAW
     origin: Raw = NO_RAW
     error: Raw = NO_RAW
+    parentUuid: str | None = None
+    session_id: str | None = None
+    forkedFrom: Raw = NO_RAW
+    userFeedback: Raw = NO_RAW
+    prUrl: str | None = None
 
 
 class TaskInput(Struct):
     """Input of the call that launches a sub-agent."""
 
     subagent_type: str | None = None
+    prompt: Raw = NO_RAW
     run_in_background: bool | None = None
+
+
+class ShellInput(Struct):
+    """What the input of a shell call says of its running."""
+
+    timeout: float | None = None
+    run_in_background: bool | None = None
+
+
+class ShellResult(Struct):
+    """What a shell's result says beyond its output."""
+
+    interrupted: bool | None = None
+    backgroundTaskId: str | None = None
+    persistedOutputSize: Count | None = None
+
+
+class TimedResult(Struct):
+    """A result with its tool's own clock."""
+
+    durationMs: float | None = None
+    durationSeconds: float | None = None
+
+
+class Companion(Struct):
+    """`agent-<id>.meta.json` beside a sub-agent's file."""
+
+    agentType: str | None = None
+    toolUseId: str | None = None
+    spawnDepth: int | None = None
+    isFork: bool | None = None
+
+
+class ForkedFrom(Struct):
+    """The session that a record was copied from."""
+
+    sessionId: str | None = None
 
 
 class FileInput(Struct):
@@ -176,3 +273,89 @@ class ErrorDetail(Struct):
 
     status: int | None = None
     error: Any = None
+
+
+class CommandInput(Struct):
+    """The command line of a shell call."""
+
+    command: str | None = None
+
+
+class RecordedCommit(Struct):
+    sha: str | None = None
+    kind: str | None = None
+
+
+class RecordedPush(Struct):
+    branch: str | None = None
+
+
+class RecordedPull(Struct):
+    number: int | None = None
+    url: str | None = None
+    action: str | None = None
+
+
+class GitOperation(Struct):
+    """What the client itself noted of a command of git or gh (2.1.220 and later)."""
+
+    commit: RecordedCommit | None = None
+    push: RecordedPush | None = None
+    pr: RecordedPull | None = None
+
+
+class GitResult(Struct):
+    gitOperation: GitOperation | None = None
+
+
+class SkillInput(Struct):
+    """Input of the tool Skill; `command` is what older clients called it."""
+
+    skill: str | None = None
+    command: str | None = None
+
+
+class HookBlock(Struct):
+    """`blockingError` of a hook's attachment."""
+
+    command: str | None = None
+
+
+class Todo(Struct):
+    """An entry of a todo list; 1.x clients add `id` and `priority`, which do not outlive the list."""
+
+    content: str | None = None
+    status: str | None = None
+
+
+class TodoInput(Struct):
+    todos: list[Todo] | None = None
+
+
+class TodoResult(Struct):
+    oldTodos: list[Todo] | None = None
+    newTodos: list[Todo] | None = None
+
+
+class TaskUpdate(Struct):
+    """Input of the tool TaskUpdate."""
+
+    taskId: str | None = None
+    status: str | None = None
+
+
+class TaskRef(Struct):
+    id: str | None = None
+
+
+class StatusChange(Struct):
+    to: str | None = None
+
+
+class TaskResult(Struct):
+    """What TaskCreate (`task`) and TaskUpdate report."""
+
+    task: TaskRef | None = None
+    taskId: str | None = None
+    statusChange: StatusChange | None = None
+    updatedFields: list[str] | None = None

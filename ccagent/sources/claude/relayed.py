@@ -27,10 +27,12 @@ def derive_relayed(deriver: Standing, record: Record) -> tuple[Partial, ...] | N
         if record.parentToolUseID is not None:
             deriver.batch.link(agent, record.parentToolUseID)
             call = deriver.carry.calls.get(record.parentToolUseID)
-            if call is not None and call.agent_type is not None:
-                run = deriver.touch_agent(agent, deriver.at, Rank.RELAYED)
-                if run.label is None or call.agent_type > run.label:
-                    run.label = call.agent_type
+            if call is not None:
+                call.side = agent
+                if call.agent_type is not None:
+                    run = deriver.touch_agent(agent, deriver.at, Rank.RELAYED)
+                    if run.label is None or call.agent_type > run.label:
+                        run.label = call.agent_type
     relayed = decode(RelayedRecord, data.message)
     if relayed is None or relayed.message is None:
         return None

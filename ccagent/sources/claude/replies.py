@@ -6,11 +6,15 @@ from typing import Final
 
 import orjson
 
+from ccagent.facts import drift as known
 from ccagent.facts.model import Context, EventType, Flag
 from ccagent.facts.outcomes import api_failure
 from ccagent.facts.partial import NO_TIME, Partial, least, most
+from ccagent.sources.claude import commands, drift, signals
+from ccagent.sources.claude.caching import request_begun
 from ccagent.sources.claude.carry import OPEN_CALLS, OpenCall
 from ccagent.sources.claude.lines import decode, text_of
+from ccagent.sources.claude.occasions import Call
 from ccagent.sources.claude.records import Block, FileInput, Message, Record, TaskInput, Usage
 from ccagent.sources.claude.standing import Standing
 
@@ -19,6 +23,9 @@ SYNTHETIC: Final = "<synthetic>"
 
 AGENT_TOOLS: Final = frozenset(("Task", "Agent"))
 FILE_TOOLS: Final = frozenset(("Edit", "MultiEdit", "Write", "NotebookEdit"))
+PATH_LENGTH: Final = 4_096
+"""Characters of a path that is remembered; no system opens a longer one."""
+
 _DIRECT: Final = int(Flag.DIRECT)
 _CUT: Final = Flag.DIRECT | Flag.ABORTED
 _LLM: Final = int(EventType.LLM_REQUEST)
@@ -30,14 +37,19 @@ def derive_reply(deriver: Standing, record: Record) -> tuple[Partial, ...] | Non
     """Facts of one assistant line."""
     message = record.message
     if message is None:
+        drift.missing(deriver, "assistant.message")
         return None
     rank, agent = deriver.rank, deriver.chain_agent
     if message.model == SYNTHETIC or record.isApiErrorMessage:
         deriver.advance(agent, None, False, reply=True)
         return _api_failure(deriver, record, message) if record.isApiErrorMessage else None
     carry = deriver.carry
+    slash = False
     if agent is None and not record.isSidechain:
+        carry.prompted = carry.handed = None
         if carry.waiting_prompt is not None:
+            commands.answered(deriver)
+            slash = True
             deriver.begin_turn(carry.waiting_prompt, carry.waiting_at if carry.waiting_at is not None else NO_TIME)
         turn = deriver.turn or deriver.open_turn()
         if turn is not None and deriver.at != NO_TIME:
@@ -46,15 +58,24 @@ def derive_reply(deriver: Standing, record: Record) -> tuple[Partial, ...] | Non
         deriver.close(EventType.API_ERROR, carry.incident)
         carry.incident = None
     if message.id is None:
+        drift.missing(deriver, "assistant.message.id")
         return deriver.unknown("assistant/no_message_id", record) if message.usage is not None else None
-    native = message.id if record.requestId else f"{carry.session or ''}/{message.id}"
+    native = message.id
+    if not record.requestId:
+        native = f"{carry.session or ''}/{message.id}"
+        if message.model is not None and message.model.startswith("claude-"):  # gateways' models have none
+            drift.missing(deriver, "assistant.requestId")
     before = carry.requests.get(agent or "")
-    asked = carry.asked.get(agent or "") if before is None or before[0] != native else None
+    asked: int | None = None
+    begun: tuple[Partial, ...] = ()
+    if before is None or before[0] != native:
+        asked = carry.asked.get(agent or "")
+        begun = request_begun(deriver, record, message, native, asked, slash=slash)
     deriver.advance(agent, native, message.stop_reason is not None, reply=True)
     context = deriver.context(rank, agent, record.attributionSkill)
     flags = _CUT if record.isAbortedMidStream else _DIRECT
     extra = orjson.dumps({"effort": record.effort}).decode() if record.effort else None
-    return reply_facts(deriver, message, native, context, rank, flags, extra, asked)
+    return begun + reply_facts(deriver, message, native, context, rank, flags, extra, asked)
 
 
 def reply_facts(
@@ -89,6 +110,8 @@ def reply_facts(
                 partial.ended_at = at
             if asked is not None and asked <= at:
                 partial.result_at = least(partial.result_at, asked)
+        if message.stop_reason is not None and message.stop_reason not in known.STOPS:
+            drift.unknown_value(deriver, known.Drift.STOP, message.stop_reason)
         if message.stop_reason is not None and (partial.label is None or message.stop_reason > partial.label):
             partial.label = message.stop_reason
         visible = len(message.content) if isinstance(message.content, str) else 0
@@ -98,12 +121,20 @@ def reply_facts(
             partial.size = visible
         if usage.iterations:
             born += _advisors(deriver, usage, native, context, rank, turn, flags)
+    else:
+        drift.missing(deriver, "assistant.message.usage")
+    if message.model is None:
+        drift.missing(deriver, "assistant.message.model")
     request = native if usage is not None else None  # without usage this line makes no request to point to
     for block in blocks:
         if block.type == "tool_use" and block.id is not None:
             made_call = tool_call(deriver, block, context, rank, turn, flags & _DIRECT, request)
             if made_call is not None:
                 born += (made_call,)
+        elif block.type not in known.BLOCKS:
+            drift.block_type(deriver, block)
+        elif block.type == "tool_use":
+            drift.missing(deriver, "tool_use.id")
     return born
 
 
@@ -187,6 +218,8 @@ def tool_call(
     """The call of a tool_use block; the partial fact if this line made it."""
     assert block.id is not None
     name = (block.name or "unknown")[:256]
+    if block.name is None:
+        drift.missing(deriver, "tool_use.name")
     partial, made = deriver.batch.get(_TOOL, block.id, deriver.file, deriver.offset, deriver.length)
     partial.claim(rank, deriver.at, context, turn, name, request)
     partial.flags |= direct
@@ -194,17 +227,19 @@ def tool_call(
     if at != NO_TIME and (partial.occurred_at is None or at < partial.occurred_at):
         partial.occurred_at = at
     if direct:
-        _remember(deriver, block, name, partial)
+        call = _remember(deriver, block, name, partial)
+        signals.called(deriver, Call(name, block, partial, made, call, context, rank, turn))
     return partial if made else None
 
 
-def _remember(deriver: Standing, block: Block, name: str, partial: Partial) -> None:
+def _remember(deriver: Standing, block: Block, name: str, partial: Partial) -> OpenCall:
     """What the result's line will not repeat."""
     call = OpenCall(name)
     if name in FILE_TOOLS:
         given = decode(FileInput, block.input)
         if given is not None:
-            call.path = given.file_path or given.notebook_path
+            path = given.file_path or given.notebook_path
+            call.path = path if path is None or len(path) <= PATH_LENGTH else None
     elif name in AGENT_TOOLS:
         task = decode(TaskInput, block.input)
         if task is not None:
@@ -216,6 +251,7 @@ def _remember(deriver: Standing, block: Block, name: str, partial: Partial) -> N
     calls[block.id] = call
     if len(calls) > OPEN_CALLS:
         del calls[next(iter(calls))]
+    return call
 
 
 def _api_failure(deriver: Standing, record: Record, message: Message) -> tuple[Partial, ...]:

@@ -7,13 +7,22 @@ from __future__ import annotations
 
 from typing import Final
 
+from msgspec import Raw
+
 from ccagent.facts.batch import Batch
+from ccagent.facts.evidence import DEFAULT, Conventions
 from ccagent.facts.keys import content_native
 from ccagent.facts.model import Context, EventType, Flag, Rank
 from ccagent.facts.partial import NO_TIME, Partial, least, most
+from ccagent.facts.projects import project_of
+from ccagent.facts.rework import request_stalled
 from ccagent.facts.times import parse_ms
+from ccagent.sources.claude import evidence
 from ccagent.sources.claude.carry import Carry
-from ccagent.sources.claude.records import Record
+from ccagent.sources.claude.lineage import trace
+from ccagent.sources.claude.lines import decode
+from ccagent.sources.claude.records import Companion, Record
+from ccagent.sources.claude.sides import enter_side
 
 IGNORED: Final = frozenset(
     (
@@ -46,6 +55,11 @@ IGNORED: Final = frozenset(
 COUNTED: Final[tuple[Partial, ...]] = (Partial(0, ""),)
 """Given by a rule that has already counted its record."""
 
+_NOTHING_NEW: Final[tuple[bool, bool]] = (False, False)
+
+SYNTHETIC: Final = "<synthetic>"
+"""Model of messages that the client wrote itself; no API call."""
+
 KNOWN_TYPES: Final = IGNORED | {"assistant", "user", "system", "progress"}
 
 
@@ -55,6 +69,9 @@ class Standing:
     `agent` is the id that the file's name gives (`agent-<id>.jsonl`), else None; `file` the caller's number of the
     chunk. Facts of a sub-agent's file rank behind the same facts in a main file.
     """
+
+    conventions: Conventions = DEFAULT
+    """What ids of tasks look like; set on the class, once a process."""
 
     def __init__(self, batch: Batch, carry: Carry, *, file: int, agent: str | None) -> None:
         self.batch = batch
@@ -69,21 +86,28 @@ class Standing:
         """Rank of the current line's copy."""
         self.chain_agent: str | None = None
         """The sub-agent that the current line belongs to."""
+        self.gap_ms = 0
+        """Time since the record before this one."""
+        self.noted = (-1, 0)
+        """Offset of the last line that held something unknown, and how often that was noted of it (drift.py)."""
         self._place: tuple[str | None, ...] = ()
         self.turn: Partial | None = None
         self._contexts: dict[tuple[str | None, str | None, int], Context] = {}
         self._session: Partial | None = None
         self._agents: dict[str, Partial] = {}
+        self._to_tell = _NOTHING_NEW
+        """Of this line: whether its branch or session, its project or session are new."""
 
     def stand(self, record: Record) -> None:
         """Move the carried place to this record, and the ends of its session, turn and sub-agent with it."""
         carry = self.carry
-        at = parse_ms(record.timestamp)
+        at, before = parse_ms(record.timestamp), carry.last_at
         if at is not None:
             carry.last_at = at
         else:
-            at = carry.last_at
+            at = before
         self.at = NO_TIME if at is None else at
+        self.gap_ms = at - before if at is not None and before is not None else 0
         place = (record.sessionId, record.cwd, record.gitBranch, record.version, record.entrypoint)
         if place != self._place:
             self._place = place
@@ -91,11 +115,16 @@ class Standing:
         if self.agent is not None:
             self.rank, self.chain_agent = 1, self.agent
         elif record.isSidechain:
-            self.rank, self.chain_agent = 1, record.agentId
+            self.rank, self.chain_agent = 1, record.agentId or enter_side(self, record)
         else:
             self.rank, self.chain_agent = 0, None
         if carry.session is not None:
             self._touch(at)
+            if self.rank == 0 and (record.type == "user" or record.type == "assistant"):
+                self._listen(record)
+        if self._to_tell is not _NOTHING_NEW:
+            evidence.moved(self, *self._to_tell)
+            self._to_tell = _NOTHING_NEW
 
     def _move(self, record: Record) -> None:
         carry = self.carry
@@ -103,18 +132,47 @@ class Standing:
         if record.sessionId is not None and record.sessionId != carry.session:
             carry.session, moved = record.sessionId, True
             self._session = None
+            self._to_tell = True, True
         if record.cwd is not None and record.cwd != carry.cwd:
             carry.cwd, moved = record.cwd, True
             if carry.project is None:
-                carry.project = record.cwd
+                carry.project = project_of(record.cwd)
+                self._to_tell = self._to_tell[0], True
         if record.gitBranch is not None and record.gitBranch != carry.branch:
             carry.branch, moved = record.gitBranch, True
+            self._to_tell = True, self._to_tell[1]
         if record.version is not None and record.version != carry.version:
             carry.version, moved = record.version, True
         if record.entrypoint is not None and record.entrypoint != carry.entrypoint:
             carry.entrypoint, moved = record.entrypoint, True
         if moved:
             self._contexts.clear()
+
+    def _listen(self, record: Record) -> None:
+        """The main chain's model was asked, or answers: then the wait may have been a stall of the turn."""
+        carry = self.carry
+        if record.type == "user":
+            carry.awaiting = True
+        elif record.message is not None and record.message.model != SYNTHETIC:
+            if carry.awaiting and request_stalled(self.gap_ms):
+                turn = self.turn or self.open_turn()
+                if turn is not None:
+                    turn.flags |= Flag.STALL
+            carry.awaiting = False
+        if record.session_id is not None or carry.line_session != carry.session or record.forkedFrom:
+            trace(self, record)
+        carry.line_uuid = record.uuid
+
+    def mark_session(self, kind: str) -> None:
+        """The current line's session is of that kind (a label of facts.lineage), or of a stronger one."""
+        session = self._session
+        if session is not None and (session.label is None or kind > session.label):
+            session.label = kind
+
+    def date(self, fact: Partial) -> None:
+        """The fact was there when this line was written."""
+        if self.at != NO_TIME:
+            fact.occurred_at = least(fact.occurred_at, self.at)
 
     def _permission(self, mode: str) -> None:
         if mode != self.carry.permission_mode:
@@ -142,6 +200,7 @@ class Standing:
                 carry.permission_mode,
                 agent,
                 skill,
+                None,
                 rank,
             )
         return context
@@ -183,6 +242,23 @@ class Standing:
             run.ended_at = most(run.ended_at, at)
         return run
 
+    def companion(self, data: bytes) -> None:
+        """What the file beside a sub-agent's says of it: its type, and the call that launched it."""
+        said = decode(Companion, Raw(data))
+        if said is None or self.agent is None:
+            return
+        self.carry.companion_read = True
+        run = self.touch_agent(self.agent, NO_TIME, Rank.RELAYED)
+        if said.agentType is not None and (run.label is None or said.agentType > run.label):
+            run.label = said.agentType
+        if said.toolUseId is not None:
+            self.batch.link(self.agent, said.toolUseId)
+
+    @property
+    def chain(self) -> str:
+        """The chain of the current line: "" the main one, else its sub-agent, "~" for sidechains without a name."""
+        return "" if self.rank == 0 else self.chain_agent or "~"
+
     # ---- turns ---------------------------------------------------------------------------------------------------
 
     def open_turn(self) -> Partial | None:
@@ -200,9 +276,14 @@ class Standing:
         if carry.turn is not None and carry.turn != native:
             self.close_turn(carry.turn)
         carry.turn, carry.waiting_prompt, carry.waiting_at = native, None, None
+        carry.turn_calls = 0
+        carry.tried.pop("", None)
         self.turn = None
         turn = self.open_turn()
         assert turn is not None
+        turn.attempts = most(turn.attempts, 0)
+        if carry.session is not None:
+            self.batch.turn_sessions.setdefault(native, set()).add(carry.session)
         # only here: a later line may be older, and which line is the first of a batch depends on the cut
         turn.claim(Rank.MAIN, self.at, self.context(Rank.MAIN, None), None, None)
         if at != NO_TIME:

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 import orjson
 
+from ccagent.facts.cache_miss import Mark
 from ccagent.facts.model import Context, EventType, Flag, Status
 from ccagent.facts.outcomes import PLAIN_OK, SHELL_OK, SHELL_TOOLS, tool_outcome
 from ccagent.facts.partial import NO_TIME, RESULT_ONLY, Partial, Result, most
 from ccagent.facts.prompts import PROMPT_FACTS, PromptKind, classify, command_name
 from ccagent.facts.times import whole_ms
+from ccagent.sources.claude import caching, commands, evidence, permissions, queues, signals, skills
+from ccagent.sources.claude.background import agent_ended, notified
+from ccagent.sources.claude.calls import at_limit
 from ccagent.sources.claude.carry import BACKGROUND_AGENTS, OpenCall
 from ccagent.sources.claude.lines import decode, text_of
+from ccagent.sources.claude.occasions import Answer
 from ccagent.sources.claude.records import AgentResult, Block, FileResult, Message, Origin, Record
 from ccagent.sources.claude.replies import FILE_TOOLS, tool_call
 from ccagent.sources.claude.standing import Standing
 
-_TASK_ID: Final = re.compile(r"<task-id>\s*([^<\s]{1,128})\s*</task-id>")
-_TASK_STATUS: Final = re.compile(r"<status>\s*([^<\s]{1,32})\s*</status>")
-_TASK_STATUSES: Final = {"completed": Status.OK, "failed": Status.ERROR, "killed": Status.INTERRUPTED}
 PLAIN_TOOLS: Final = FILE_TOOLS | {"Bash", "Read", "Grep", "Glob", "LS", "TodoWrite", "WebFetch", "WebSearch"}
 """Tools that launch no sub-agent, whose (large) results need not be searched for one."""
 
@@ -32,9 +33,15 @@ MESSAGE_TEXT: Final = 1_000_000
 
 def derive_user(deriver: Standing, record: Record) -> tuple[Partial, ...] | None:
     """Facts of one user line."""
+    before = permissions.stated(deriver, record.permissionMode)
+    born = _said(deriver, record)
+    deriver.carry.anchor = record.uuid or deriver.carry.anchor
+    return born if before is None else (born or ()) + permissions.changed(deriver, record, before)
+
+
+def _said(deriver: Standing, record: Record) -> tuple[Partial, ...] | None:
     message = record.message
     rank, agent = deriver.rank, deriver.chain_agent
-    deriver.permission(record.permissionMode)
     deriver.advance(agent, None, False, reply=False)
     if message is None:
         return None
@@ -64,6 +71,7 @@ def _interrupted(deriver: Standing, blocks: list[Block], agent: str | None) -> N
         return
     for block in blocks:
         if block.type == "text" and text_of(block.text, 64).startswith("[Request interrupted"):
+            caching.mark(deriver, Mark.INTERRUPTED)
             turn = deriver.turn or deriver.open_turn()
             if turn is not None:
                 turn.flags |= Flag.INTERRUPTED
@@ -78,25 +86,37 @@ def _prompt(deriver: Standing, record: Record, text: str) -> tuple[Partial, ...]
         origin=origin.kind if origin is not None else None,
         source=record.promptSource,
     )
+    if kind == PromptKind.META:
+        return skills.typed_skill(deriver, record, text) or None
+    if kind == PromptKind.OUTPUT:
+        commands.printed(deriver, text)
+        return None
     if kind == PromptKind.INTERRUPT:
+        commands.interrupted(deriver)
+        caching.mark(deriver, Mark.INTERRUPTED)
         turn = deriver.turn or deriver.open_turn()
         if turn is not None:
             turn.flags |= Flag.INTERRUPTED
         return None
     if kind == PromptKind.NOTIFICATION:
-        _notified(deriver, text)
+        notified(deriver, text)
+    elif kind == PromptKind.SUMMARY:
+        caching.summary_read(deriver)
     if kind not in PROMPT_FACTS or record.uuid is None:
         return None
-    carry = deriver.carry
     born: tuple[Partial, ...] = ()
+    queues.arrived(deriver, text)
     if kind == PromptKind.HUMAN:
         known = EventType.TURN in deriver.batch.facts and record.uuid in deriver.batch.facts[EventType.TURN]
         turn = deriver.begin_turn(record.uuid, deriver.at)
         if not known:
             born += (turn,)
+        if queues.handed_over(deriver, text):
+            return born
     elif kind == PromptKind.COMMAND:
-        carry.waiting_prompt = record.uuid
-        carry.waiting_at = None if deriver.at == NO_TIME else deriver.at
+        evidence.commanded(deriver, text)
+        born += commands.typed(deriver, record, text)
+        born += skills.marked_skill(deriver, text)
     name = command_name(text) if kind == PromptKind.COMMAND else None
     prompt, made = deriver.written(EventType.PROMPT, record.uuid, record, name)
     if prompt.label is None or kind.value > prompt.label:
@@ -105,26 +125,6 @@ def _prompt(deriver: Standing, record: Record, text: str) -> tuple[Partial, ...]
     if made:
         born += (prompt,)
     return born
-
-
-def _notified(deriver: Standing, text: str) -> None:
-    """The end of a sub-agent that was sent to the background."""
-    found = _TASK_ID.search(text[:4_096])
-    background = deriver.carry.background
-    if not found or found.group(1) not in background:
-        return
-    agent = found.group(1)
-    background.remove(agent)
-    said = _TASK_STATUS.search(text[:4_096])
-    status = _TASK_STATUSES.get(said.group(1) if said else "completed", Status.ERROR)
-    _agent_ended(deriver, agent, Result(status, -1 if deriver.at == NO_TIME else deriver.at))
-
-
-def _agent_ended(deriver: Standing, agent: str, result: Result) -> None:
-    run = deriver.touch_agent(agent, deriver.at, 2)
-    if run.result is None or result > run.result:
-        run.result = result
-    run.closing = True
 
 
 # ---- tool results ------------------------------------------------------------------------------------------------
@@ -173,7 +173,10 @@ def _result(
     tool = call.name if call is not None else None
     denial = record.toolDenialKind if record is not None else None
     if failed or denial:
-        outcome = tool_outcome(is_error=failed, text=text_of(block.content) if failed else "", denial=denial, tool=tool)
+        outcome = tool_outcome(
+            is_error=failed, text=text_of(block.content) if failed else "", denial=denial, tool=tool,
+            at_limit=at_limit(call, at), raw_shell=(deriver.carry.version or "").startswith(("0.", "1.")),
+        )  # fmt: skip
     else:
         outcome = SHELL_OK if tool in SHELL_TOOLS else PLAIN_OK
     partial, made = deriver.batch.get(_TOOL, native, deriver.file, deriver.offset, deriver.length)
@@ -200,6 +203,9 @@ def _result(
         update = _file_update(deriver, record, native, call, context, rank, turn)
         if update is not None:
             born += (update,)
+    if direct:
+        answer = Answer(native, call, outcome, block, partial, record, context, rank, turn)
+        born += signals.answered(deriver, answer)
     return born
 
 
@@ -227,7 +233,7 @@ def _launched(deriver: Standing, record: Record, tool: str, call: OpenCall | Non
         duration = whole_ms(launched.totalDurationMs)
         calls = -1 if launched.totalToolUseCount is None else launched.totalToolUseCount
         at = -1 if deriver.at == NO_TIME else deriver.at
-        _agent_ended(deriver, agent, Result(Status.OK, at, "", -1, calls, -1 if duration is None else duration))
+        agent_ended(deriver, agent, Result(Status.OK, at, "", -1, calls, -1 if duration is None else duration))
     return launched
 
 

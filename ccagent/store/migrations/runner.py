@@ -35,7 +35,7 @@ CACHE_KIB: Final = 65_536
 TABLES_SECONDS: Final = 10
 """How long a step waits for the tables of a shared database: whoever comes later waits behind it."""
 
-VIEWS: Final = ("analytics_entries", "telemetry_events")
+VIEWS: Final = ("analytics_entity_links", "analytics_entries", "telemetry_events")
 
 _HAS_META: Final = "SELECT 1 FROM pg_catalog.pg_tables WHERE schemaname = current_schema() AND tablename = 'meta'"
 """Not by to_regclass: that asks a cache which does not hear, within a transaction, of a table just made elsewhere."""

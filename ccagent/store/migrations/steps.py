@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ccagent.store.connection import Connection
-from ccagent.store.migrations import to_2
+from ccagent.store.migrations import to_2, to_3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,4 +21,7 @@ class Migration:
     statements: Callable[[Connection], Iterable[str]]
 
 
-STEPS: Final[Mapping[int, Migration]] = {1: Migration(to=2, statements=to_2.statements)}
+STEPS: Final[Mapping[int, Migration]] = {
+    1: Migration(to=2, statements=to_2.statements),
+    2: Migration(to=3, statements=to_3.statements),
+}
