@@ -13,7 +13,7 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from fractions import Fraction
@@ -238,25 +238,34 @@ def render(models: dict[str, list[dict[str, Any]]], day: str) -> str:
     return "\n".join(["{", *lines, '  "models": {', ",\n".join(rows), "  }", "}", ""])
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Write or check the table; 0 when it is fresh, 1 when `--check` finds it stale."""
-    parser = argparse.ArgumentParser(description="Generate the bundled price table from genai-prices.")
+def keep(
+    table: Path,
+    description: str,
+    models: dict[str, Any],
+    render: Callable[[dict[str, Any], str], str],
+    arguments: list[str] | None,
+) -> int:
+    """Write or check a bundled table of models; 0 when it is fresh, 1 when `--check` finds it stale."""
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when the table is stale")
     options = parser.parse_args(arguments)
 
-    committed = TABLE.read_text(encoding="utf-8") if TABLE.exists() else ""
-    models = build_models()
-    # The day is that of the last change: the same prices make the same file, whenever the script runs.
+    committed = table.read_text(encoding="utf-8") if table.exists() else ""
+    # The day is that of the last change: the same figures make the same file, whenever the script runs.
     previous = re.search(r'"version": "(\d{4}-\d{2}-\d{2})-', committed)
-    fresh = render(models, previous[1]) if previous else ""
-    if previous and fresh == committed:
+    if previous and render(models, previous[1]) == committed:
         return 0
     if options.check:
-        print(f"{TABLE} is stale: run python scripts/generate_prices.py and commit the result", file=sys.stderr)
+        print(f"{table} is stale: run python scripts/{Path(sys.argv[0]).name} and commit the result", file=sys.stderr)
         return 1
-    TABLE.write_text(render(models, datetime.now(UTC).date().isoformat()), encoding="utf-8")
-    print(f"{TABLE}: {len(models)} models")
+    table.write_text(render(models, datetime.now(UTC).date().isoformat()), encoding="utf-8")
+    print(f"{table}: {len(models)} models")
     return 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write or check the table of prices."""
+    return keep(TABLE, "Generate the bundled price table from genai-prices.", build_models(), render, arguments)
 
 
 if __name__ == "__main__":

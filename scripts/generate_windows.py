@@ -8,16 +8,14 @@ The table names every model by its exact ids, in small letters, as the price tab
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
 import sys
-from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
 from genai_prices.data_snapshot import get_snapshot
-from generate_prices import DATED, DATED_IDS, ids_of, literals
+from generate_prices import DATED, DATED_IDS, ids_of, keep, literals
 
 TABLE = Path(__file__).resolve().parent.parent / "ccagent" / "facts" / "windows.json"
 
@@ -97,23 +95,9 @@ def render(models: dict[str, list[Period]], day: str) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Write or check the table; 0 when it is fresh, 1 when `--check` finds it stale."""
-    parser = argparse.ArgumentParser(description="Generate the bundled table of context windows from genai-prices.")
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when the table is stale")
-    options = parser.parse_args(arguments)
-
-    committed = TABLE.read_text(encoding="utf-8") if TABLE.exists() else ""
-    models = build_models()
-    # The day is that of the last change: the same windows make the same file, whenever the script runs.
-    previous = re.search(r'"version": "(\d{4}-\d{2}-\d{2})-', committed)
-    if previous and render(models, previous[1]) == committed:
-        return 0
-    if options.check:
-        print(f"{TABLE} is stale: run python scripts/generate_windows.py and commit the result", file=sys.stderr)
-        return 1
-    TABLE.write_text(render(models, datetime.now(UTC).date().isoformat()), encoding="utf-8")
-    print(f"{TABLE}: {len(models)} models")
-    return 0
+    """Write or check the table of windows."""
+    title = "Generate the bundled table of context windows from genai-prices."
+    return keep(TABLE, title, build_models(), render, arguments)
 
 
 if __name__ == "__main__":

@@ -67,6 +67,26 @@ def corpus() -> Path:
 
 
 @pytest.fixture(scope="session")
+def corpus_files(corpus: Path) -> dict[str, bytes]:
+    """Path below `projects/` → bytes of each transcript, in the order of the paths."""
+    root = corpus / "projects"
+    found = sorted(path for path in root.rglob("*.jsonl") if path.name != "journal.jsonl")
+    return {str(path.relative_to(root)): path.read_bytes() for path in found}
+
+
+@pytest.fixture(scope="session")
+def corpus_feed(corpus_files: dict[str, bytes]) -> Iterator[Any]:
+    """A store that has taken in all of them, one by one. It is everybody's: ask it, and write nothing."""
+    from tests.sources.feed import Feed
+
+    feed = Feed()
+    for path, data in corpus_files.items():
+        feed.take((path, data))
+    yield feed
+    feed.close()
+
+
+@pytest.fixture(scope="session")
 def pg_server() -> Iterator[Server]:
     """A running Postgres server that all tests share: make databases and roles in it, but do not stop it."""
     if reason := unavailable():

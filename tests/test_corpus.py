@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,20 +26,13 @@ def truth(corpus: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def files(corpus: Path) -> dict[str, bytes]:
-    root = corpus / "projects"
-    found = sorted(path for path in root.rglob("*.jsonl") if path.name != "journal.jsonl")
-    return {str(path.relative_to(root)): path.read_bytes() for path in found}
+def files(corpus_files: dict[str, bytes]) -> dict[str, bytes]:
+    return corpus_files
 
 
 @pytest.fixture(scope="module")
-def feed(files: dict[str, bytes]) -> Iterator[Feed]:
-    """All files, one by one."""
-    feed = Feed()
-    for path, data in files.items():
-        feed.take((path, data))
-    yield feed
-    feed.close()
+def feed(corpus_feed: Feed) -> Feed:
+    return corpus_feed
 
 
 def rows(feed: Feed, sql: str) -> list[tuple[Any, ...]]:

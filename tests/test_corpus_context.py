@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from tests.sources.feed import Feed
 pytestmark = pytest.mark.corpus
 
 MISSED_TOKENS, MISSED_PART = 2_000, 20
-"""What docs/transcripts.md says of a miss."""
+"""What docs/signals.md says of a miss."""
 
 
 @dataclass
@@ -42,19 +41,13 @@ class Plain:
 
 
 @pytest.fixture(scope="module")
-def files(corpus: Path) -> dict[str, bytes]:
-    root = corpus / "projects"
-    found = sorted(path for path in root.rglob("*.jsonl") if path.name != "journal.jsonl")
-    return {str(path.relative_to(root)): path.read_bytes() for path in found}
+def files(corpus_files: dict[str, bytes]) -> dict[str, bytes]:
+    return corpus_files
 
 
 @pytest.fixture(scope="module")
-def feed(files: dict[str, bytes]) -> Iterator[Feed]:
-    feed = Feed()
-    for path, data in files.items():
-        feed.take((path, data))
-    yield feed
-    feed.close()
+def feed(corpus_feed: Feed) -> Feed:
+    return corpus_feed
 
 
 @pytest.fixture(scope="module")

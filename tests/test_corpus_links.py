@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,19 +20,13 @@ STANDARDS = {"SHA", "UTF", "AES", "RFC", "ISO", "CVE"}
 
 
 @pytest.fixture(scope="module")
-def files(corpus: Path) -> dict[str, bytes]:
-    root = corpus / "projects"
-    found = sorted(path for path in root.rglob("*.jsonl") if path.name != "journal.jsonl")
-    return {str(path.relative_to(root)): path.read_bytes() for path in found}
+def files(corpus_files: dict[str, bytes]) -> dict[str, bytes]:
+    return corpus_files
 
 
 @pytest.fixture(scope="module")
-def feed(files: dict[str, bytes]) -> Iterator[Feed]:
-    feed = Feed()
-    for path, data in files.items():
-        feed.take((path, data))
-    yield feed
-    feed.close()
+def feed(corpus_feed: Feed) -> Feed:
+    return corpus_feed
 
 
 @pytest.fixture(scope="module")

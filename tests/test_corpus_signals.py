@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,10 +18,8 @@ Records = dict[str, list[dict[str, Any]]]
 
 
 @pytest.fixture(scope="module")
-def files(corpus: Path) -> dict[str, bytes]:
-    root = corpus / "projects"
-    found = sorted(path for path in root.rglob("*.jsonl") if path.name != "journal.jsonl")
-    return {str(path.relative_to(root)): path.read_bytes() for path in found}
+def files(corpus_files: dict[str, bytes]) -> dict[str, bytes]:
+    return corpus_files
 
 
 @pytest.fixture(scope="module")
@@ -43,12 +39,8 @@ def records(files: dict[str, bytes]) -> Records:
 
 
 @pytest.fixture(scope="module")
-def feed(files: dict[str, bytes]) -> Iterator[Feed]:
-    feed = Feed()
-    for path, data in files.items():
-        feed.take((path, data))
-    yield feed
-    feed.close()
+def feed(corpus_feed: Feed) -> Feed:
+    return corpus_feed
 
 
 def counts(feed: Feed, columns: str, kind: str, where: str = "1 = 1") -> Counter[Any]:

@@ -2,7 +2,7 @@
 
 Clients add record types, tools and fields in nearly every release, and drop some. What is not in these lists becomes a
 fact of the kind `record.unknown` whose `detail` says what is new; nothing fails. A name is in a list when it stands in
-docs/transcripts.md or was seen in real transcripts.
+docs/signals.md and docs/transcripts.md or was seen in real transcripts.
 """
 
 from __future__ import annotations

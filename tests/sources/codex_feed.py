@@ -1,7 +1,7 @@
 """Builds Codex rollouts: sessions, forks with a copied history, sub-agents, in the forms of several versions.
 
 Each builder keeps the truth beside its lines: what was really spent, by whom. The lines are invented; their form is
-that of docs/transcripts.md, "Codex".
+that of docs/codex.md.
 """
 
 from __future__ import annotations

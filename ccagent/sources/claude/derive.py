@@ -1,4 +1,4 @@
-"""From the lines of one transcript to partial facts: the rules of docs/transcripts.md, one line at a time."""
+"""From the lines of one transcript to partial facts: the rules of docs/transcripts.md and docs/signals.md, a line at a time."""
 
 from __future__ import annotations
 
@@ -88,5 +88,3 @@ class Deriver(Standing, Feeding[Record]):
             self.batch.births.append((label, born))
         else:
             self.batch.count(label, "merged")
-
-    # ---- where a line stands -------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""From the lines of one rollout to partial facts: the rules of docs/transcripts.md, "Codex", one line at a time."""
+"""From the lines of one rollout to partial facts: the rules of docs/codex.md, one line at a time."""
 
 from __future__ import annotations
 
