@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ccagent.facts.quality.forms import READERS
 from ccagent.facts.quality.kinds import LINT, TEST
 from ccagent.facts.quality.runners import tool
-from ccagent.facts.quality.summaries import READERS, Summary, read, readers
+from ccagent.facts.quality.summaries import Summary, read, readers
 
 SAID = (
     ("pytest", "== 3 passed in 0.12s ==", (True, 3, 0, 0)),
