@@ -12,8 +12,8 @@ from typing import Any
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from ccagent.export.otlp.closed import SPAN_TYPES
-from ccagent.export.otlp.spans import span_id
 from ccagent.facts.model import KEY_PREFIXES, EventType
+from ccagent.facts.trace_ids import span_id
 from tests.daemon.rig import Daemon, Ground, now_ms
 from tests.otlp.receiver import Received, Running, grpc_receiver, http_receiver
 from tests.transcripts import Session, Usage, text, tool_use

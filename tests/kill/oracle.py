@@ -17,8 +17,8 @@ from typing import Any
 
 import psycopg
 
-from ccagent.export.otlp.spans import span_id
 from ccagent.facts.model import KEY_PREFIXES, EventType
+from ccagent.facts.trace_ids import span_id
 from ccagent.store.open import open_reader
 from ccagent.store.view import canonical_dump
 

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from ccagent.export.otlp.closed import SPAN_TYPES
-from ccagent.export.otlp.spans import span_id
 from ccagent.facts.model import KEY_PREFIXES, EventType
+from ccagent.facts.trace_ids import span_id
 from ccagent.store.connection import Connection, scalar
 from ccagent.store.open import open_reader
 from ccagent.store.view import canonical_dump

@@ -12,8 +12,8 @@ from ccagent import failpoints
 from ccagent.export.otlp.circuit import State
 from ccagent.export.otlp.outbox import STRIKES, Outbox
 from ccagent.export.otlp.sender import Sender
-from ccagent.export.otlp.spans import span_id
 from ccagent.facts.model import EventType
+from ccagent.facts.trace_ids import span_id
 from tests.otlp.ledger import NOW, Events, Ledger
 from tests.otlp.receiver import Answer, Running, spans_of
 

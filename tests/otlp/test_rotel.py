@@ -17,7 +17,7 @@ import pytest
 from ccagent.export.otlp.outbox import Outbox
 from ccagent.export.otlp.push import MetricsPush
 from ccagent.export.otlp.sender import Sender
-from ccagent.export.otlp.spans import span_id
+from ccagent.facts.trace_ids import span_id
 from tests.otlp.ledger import NOW, Events, Ledger
 from tests.otlp.receiver import Received, Running, grpc_receiver
 from tests.otlp.test_metrics import RESOURCE, SNAPSHOT

@@ -48,6 +48,18 @@ class ClosedFact:
     token_cache_write_1h: int | None = None
     token_thinking: int | None = None
     cost_microusd: int | None = None
+    label: str | None = (
+        None  # kind of a prompt, change of a file, event of a hook, … (docs of `telemetry_events.detail`)
+    )
+    error_at: int | None = None
+    attempts: int | None = None
+    size: int | None = None
+    added: int | None = None
+    removed: int | None = None
+    extra: str | None = None  # JSON, metadata without a column; holds identity: nothing of it leaves unseen
+    permission_mode: str | None = None
+    skill: str | None = None
+    provider: str | None = None
     version: str | None = None
     entrypoint: str | None = None
     project: str | None = None

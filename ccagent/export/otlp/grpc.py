@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, cast
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import urlsplit
 
 import grpc
 from google.protobuf.message import DecodeError
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2_grpc import LogsServiceStub
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2_grpc import MetricsServiceStub
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceServiceStub
 
 from ccagent.errors import ConfigError
-from ccagent.export.otlp.http import accepted
+from ccagent.export.otlp.http import Answer, accepted
 from ccagent.export.otlp.sender import RESPONSE_LIMIT, USER_AGENT, Destination, Signal
 from ccagent.export.otlp.verdict import Kind, Verdict, clean, retry
 
@@ -28,6 +28,10 @@ OPTIONS: Final = (
     ("grpc.max_receive_message_length", RESPONSE_LIMIT),
     ("grpc.primary_user_agent", USER_AGENT),
 )
+
+SERVICES: Final[Mapping[Signal, Any]] = {
+    "traces": TraceServiceStub, "metrics": MetricsServiceStub, "logs": LogsServiceStub,
+}  # fmt: skip
 
 RETRIED: Final = frozenset({"CANCELLED", "DEADLINE_EXCEEDED", "ABORTED", "OUT_OF_RANGE", "UNAVAILABLE", "DATA_LOSS"})
 """Codes that OTLP calls retryable."""
@@ -51,8 +55,7 @@ class GrpcSender:
         """Send an `Export…ServiceRequest` within the destination's timeout."""
         try:
             channel = self._channels.get(signal) or self._connect(signal)
-            service = TraceServiceStub if signal == "traces" else MetricsServiceStub
-            answer = service(channel).Export(
+            answer = SERVICES[signal](channel).Export(
                 payload,
                 timeout=self._destination.timeout_seconds,
                 metadata=self._metadata,
@@ -67,7 +70,7 @@ class GrpcSender:
             # A header that gRPC cannot carry: asking again would not help.
             self._drop(signal)
             return Verdict(kind=Kind.CONFIG, message=clean(f"the call could not be made: {error}"))
-        return accepted(cast("ExportTraceServiceResponse | ExportMetricsServiceResponse", answer))
+        return accepted(cast("Answer", answer))
 
     def close(self) -> None:
         """Give up connections; a later `send` opens new ones."""

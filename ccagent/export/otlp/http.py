@@ -7,7 +7,7 @@ import http.client
 import ssl
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
@@ -16,6 +16,7 @@ from urllib.parse import SplitResult, urlsplit
 from google.protobuf import json_format
 from google.protobuf.message import DecodeError
 from google.rpc.status_pb2 import Status
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
@@ -29,6 +30,12 @@ GZIP_LEVEL: Final = 1
 """Spans repeat their keys: level 1 already takes off four fifths, and higher ones mostly cost time."""
 
 PROTOBUF_TYPES: Final = ("application/x-protobuf", "application/protobuf")
+
+Answer = ExportTraceServiceResponse | ExportMetricsServiceResponse | ExportLogsServiceResponse
+
+ANSWERS: Final[Mapping[Signal, type[Answer]]] = {
+    "traces": ExportTraceServiceResponse, "metrics": ExportMetricsServiceResponse, "logs": ExportLogsServiceResponse,
+}  # fmt: skip
 
 THROTTLED: Final = frozenset({408, 429, 502, 503, 504})
 """Answers that say "later" and whose Retry-After counts."""
@@ -165,7 +172,7 @@ def _accepted(signal: Signal, response: http.client.HTTPResponse, content: bytes
         return Verdict(kind=Kind.ADVANCE)
     if kind not in PROTOBUF_TYPES and kind != "application/json":
         return retry(f"{response.status} with content type {kind or 'unset'}: not an OTLP receiver")
-    answer = ExportTraceServiceResponse() if signal == "traces" else ExportMetricsServiceResponse()
+    answer = ANSWERS[signal]()
     try:
         if response.headers.get("Content-Encoding", "").lower() == "gzip":
             content = zlib.decompressobj(wbits=31).decompress(content, RESPONSE_LIMIT)
@@ -178,11 +185,13 @@ def _accepted(signal: Signal, response: http.client.HTTPResponse, content: bytes
     return accepted(answer)
 
 
-def accepted(answer: ExportTraceServiceResponse | ExportMetricsServiceResponse) -> Verdict:
+def accepted(answer: Answer) -> Verdict:
     """The verdict on a parsed success: partial ones count what was rejected and are never sent again."""
     partial = answer.partial_success
     if isinstance(answer, ExportTraceServiceResponse):
         rejected = answer.partial_success.rejected_spans
+    elif isinstance(answer, ExportLogsServiceResponse):
+        rejected = answer.partial_success.rejected_log_records
     else:
         rejected = answer.partial_success.rejected_data_points
     return Verdict(kind=Kind.ADVANCE, rejected=max(0, rejected), message=clean(partial.error_message))

@@ -16,7 +16,7 @@ from ccagent.export.otlp.verdict import Verdict
 if TYPE_CHECKING:
     from google.protobuf.message import Message
 
-Signal = Literal["traces", "metrics"]
+Signal = Literal["traces", "metrics", "logs"]
 
 TIMEOUT_SECONDS: Final = 10.0
 """One call, answer included. OTLP's own default."""

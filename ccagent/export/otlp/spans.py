@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from hashlib import sha256
 from typing import Final
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -23,11 +22,9 @@ from ccagent.export.otlp.attributes import AttributeValue, error_type, span_attr
 from ccagent.export.otlp.closed import SPAN_TYPES, ClosedFact
 from ccagent.export.privacy import cut, permit
 from ccagent.facts.model import KEY_PREFIXES, EventType
+from ccagent.facts.trace_ids import span_id, trace_id
 
 SCOPE: Final = "ccagent"
-
-ID_SPACE: Final = "ccagent/1"
-"""Part of every id; changing it would make all traces new ones."""
 
 NANOSECONDS: Final = 1_000_000
 """Nanoseconds in a millisecond."""
@@ -37,18 +34,6 @@ PAIRS: Final = 1_024
 
 _LOCAL_PARENT: Final = SpanFlags.SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK
 """The parent is known not to be remote."""
-
-
-def trace_id(key: str) -> bytes:
-    """The 16 bytes of the trace whose root has this content key; never all zero, which would be invalid."""
-    digest = sha256(f"{ID_SPACE}|trace|{key}".encode("utf-8", "surrogatepass")).digest()[:16]
-    return digest if any(digest) else b"\x00" * 15 + b"\x01"
-
-
-def span_id(key: str) -> bytes:
-    """The 8 bytes of the span of the fact with this content key; never all zero."""
-    digest = sha256(f"{ID_SPACE}|span|{key}".encode("utf-8", "surrogatepass")).digest()[:8]
-    return digest if any(digest) else b"\x00" * 7 + b"\x01"
 
 
 def trace_key(fact: ClosedFact) -> str:
