@@ -1,4 +1,5 @@
-"""A scrape of a page with 5,000 series from a real daemon, beside an answer that reads nothing (`/healthz`).
+"""A scrape of a page with 5,000 series from a real daemon, at rest and with totals that change, beside an answer that
+reads nothing (`/healthz`).
 
 python benchmarks/scrape.py [--series 5000] [--scrapes 300] [--json FILE]
 """
@@ -9,8 +10,11 @@ import http.client
 import sys
 import tempfile
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Final
+
+import apsw
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -31,6 +35,9 @@ ACCEPT: Final = "application/openmetrics-text;version=1.0.0;q=0.75,text/plain;ve
 
 TIMED: Final = 8
 """One tool of so many has a histogram too: a page is mostly counters."""
+
+CHANGE: Final = f"UPDATE total SET value = value + 1 WHERE metric = '{names.TOOL_CALLS}' AND labels LIKE ? ESCAPE '\\'"
+"""What a tool call changes, as another process that writes as this host would leave it."""
 
 SCRAPE_GOAL: Final = 50.0
 """Milliseconds, p99."""
@@ -80,6 +87,13 @@ def measure(folder: Path, wanted: int, scrapes: int) -> list[Figure]:
         before = daemon.cpu_seconds() if sys.platform == "linux" else 0.0
         times = [scrape(connection, "/metrics")[0] for _ in range(scrapes)]
         cpu = (daemon.cpu_seconds() - before) * 1_000 / scrapes if sys.platform == "linux" else 0.0
+        changed = []
+        before = daemon.cpu_seconds() if sys.platform == "linux" else 0.0
+        with closing(apsw.Connection(str(ground.database))) as beside:
+            for number in range(scrapes):
+                beside.execute(CHANGE, (f'%tool\\_{number % 500}"%',))
+                changed.append(scrape(connection, "/metrics")[0])
+        cpu_changed = (daemon.cpu_seconds() - before) * 1_000 / scrapes if sys.platform == "linux" else 0.0
         floor = [scrape(connection, "/healthz")[0] for _ in range(scrapes)]
         connection.close()
         daemon.stop()
@@ -88,9 +102,12 @@ def measure(folder: Path, wanted: int, scrapes: int) -> list[Figure]:
     return [
         Figure(what="scrape, p50", value=percentile(times, 0.5), unit="ms"),
         Figure(what="scrape, p99", value=percentile(times, 0.99), unit="ms", goal=SCRAPE_GOAL),
+        Figure(what="with a change in the largest family each time, p50", value=percentile(changed, 0.5), unit="ms"),
+        Figure(what="with such a change, p99", value=percentile(changed, 0.99), unit="ms", goal=SCRAPE_GOAL),
         Figure(what="the same beside /healthz, ratio of p50", value=percentile(times, 0.5) / percentile(floor, 0.5),
                unit="times"),
         Figure(what="CPU time of one scrape", value=cpu, unit="ms"),
+        Figure(what="CPU time of one with such a change", value=cpu_changed, unit="ms"),
         Figure(what="series on the page", value=series(page), unit=""),
         Figure(what="size of the page", value=len(page) / 1_000, unit="kB"),
     ]  # fmt: skip

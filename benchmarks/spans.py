@@ -24,10 +24,11 @@ from benchmarks.figures import MEGABYTE, Figure, conditions, finish, median, opt
 from benchmarks.generate import tree_or_generated
 from ccagent import __version__
 from ccagent.clock import SystemClock
-from ccagent.export.otlp.batch import MAX_BYTES, MAX_SPANS, collect
+from ccagent.export.otlp.batch import MAX_BYTES, MAX_ITEMS, collect
+from ccagent.export.otlp.encoding import Traces
 from ccagent.export.otlp.outbox import Outbox
 from ccagent.export.otlp.sender import Destination, make_sender
-from ccagent.export.otlp.spans import trace_request
+from ccagent.export.privacy import Policy
 from ccagent.follow.reader import MAX_LINE
 from ccagent.logs import configure
 from ccagent.service.exporting import Observed
@@ -46,9 +47,9 @@ FIRST_MS: Final = 1
 """The destinations are named at the beginning of time: nothing in the tree is history to them."""
 
 
-def everything(cwd: str | None) -> int:
+def everything(cwd: str | None, project: str | None) -> Policy:
     """The tier of every project: it may leave."""
-    return 1
+    return Policy(tier=1)
 
 
 @contextmanager
@@ -83,8 +84,8 @@ class Sending:
         sender = make_sender(destination)
         observed = Observed(Live())
         outbox = Outbox(
-            name, sender, host=self._store.host, resource=RESOURCE, version=__version__,
-            reader=lambda: open_reader(self._store.path), write=self._store.write, tier=everything, observe=observed,
+            name, sender, encoding=Traces(), host=self._store.host, resource=RESOURCE, version=__version__,
+            reader=lambda: open_reader(self._store.path), write=self._store.write, policy=everything, observe=observed,
         )  # fmt: skip
         outbox.name(FIRST_MS)
         began = time.perf_counter()
@@ -100,10 +101,10 @@ class Sending:
         with open_reader(self._store.path) as conn:
             rows = stored.closed_facts(conn, self._store.host, 0, 1 << 40)
         began, count = time.perf_counter(), 0
-        for start in range(0, len(rows), MAX_SPANS):
-            batch = collect(rows[start : start + MAX_SPANS], everything, max_bytes=MAX_BYTES, end=0)
-            trace_request(batch.spans, RESOURCE, __version__).SerializeToString()
-            count += len(batch.spans)
+        for start in range(0, len(rows), MAX_ITEMS):
+            batch = collect(rows[start : start + MAX_ITEMS], Traces(), everything, max_bytes=MAX_BYTES, end=0)
+            Traces().request(batch.items, RESOURCE, __version__).SerializeToString()
+            count += len(batch.items)
         return time.perf_counter() - began, count
 
 

@@ -8,22 +8,32 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
 from ccagent import config_file, paths
-from ccagent.config_file import ConfigFile, nearest
+from ccagent.config_export_keys import DESTINATION_KEYS, SIGNALS
+from ccagent.config_file import DESTINATIONS, ConfigFile, nearest
 from ccagent.config_keys import CONFIG_VARIABLE, ENV_PREFIX, KEYS, OFF, Key, Kind
-from ccagent.config_values import Place, from_file, from_text, resolve_headers
+from ccagent.config_values import Place, from_file, from_text, resolve_headers, resolve_text
 from ccagent.errors import ConfigError
 from ccagent.follow.roots import Root
 from ccagent.paths import Paths, display
 
 _OTHER_VARIABLES: Final = (CONFIG_VARIABLE, "CCAGENT_TEST_", "CCAGENT_FAILPOINT", "CCAGENT_KILLS", "CCAGENT_NO_SKIPS")
 """Variables (or their beginnings) that are ours but name no key."""
+
+
+LOG_LEVEL: Final = "OTEL_LOG_LEVEL"
+"""Stands in where no level is set; a word that it does not know is another program's."""
+
+_STANDARD_LEVELS: Final = {
+    "trace": "debug", "debug": "debug", "info": "info", "warn": "warning", "warning": "warning", "error": "error",
+    "fatal": "error", "none": "error",
+}  # fmt: skip
 
 
 class OriginKind(StrEnum):
@@ -113,18 +123,25 @@ class PricesConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrivacyConfig:
-    """`tier` is the personal tier as written, None where none is."""
+    """`tier` is the personal tier as written, None where none is; `identity` the owner's self-chosen name."""
 
     tier: int | None
+    identity: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OtlpConfig:
-    """What ccagent's own configuration says of the export; ccagent.otlp_settings makes destinations of it."""
+class DestinationConfig:
+    """What ccagent's own configuration says of one destination; ccagent.otlp_settings makes destinations of it.
+
+    `set_keys` are the names (within the table) that were set anywhere, even to their default.
+    """
 
     endpoint: str | None
+    traces_endpoint: str | None
+    metrics_endpoint: str | None
+    logs_endpoint: str | None
     protocol: str | None
-    headers: Mapping[str, str]
+    headers: Mapping[str, str] = field(repr=False)
     timeout_seconds: float
     compression: str
     certificate: Path | None
@@ -133,6 +150,31 @@ class OtlpConfig:
     insecure: bool
     interval_seconds: float
     signals: tuple[str, ...]
+    max_age_days: float
+    native_names: bool
+    native_events: bool
+    set_keys: frozenset[str] = frozenset()
+
+    @property
+    def endpoint_keys(self) -> tuple[str, ...]:
+        """The names of the endpoints that are given."""
+        names = ("endpoint", *(f"{signal}_endpoint" for signal in SIGNALS))
+        return tuple(name for name in names if getattr(self, name))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OtlpConfig(DestinationConfig):
+    """The unnamed destination, and what concerns the export as a whole."""
+
+    self_traces: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompatConfig:
+    """What is made for boards and rules that were written for other telemetry. `force`: even beside that telemetry."""
+
+    claude_code: bool
+    force: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,6 +203,8 @@ class Config:
     prices: PricesConfig
     privacy: PrivacyConfig
     otlp: OtlpConfig
+    destinations: Mapping[str, DestinationConfig]
+    compat: CompatConfig
     log: LogConfig
     paths: Paths
     file: Path | None  # None where no file was read
@@ -193,10 +237,14 @@ def load(flags: Mapping[str, object], env: Mapping[str, str], path: Path | None 
     values: dict[str, Any] = {}
     origins: dict[str, Origin] = {}
     for key in KEYS:
-        values[key.name], origins[key.name] = _pick(key, flags, env, file)
+        values[key.name], origins[key.name] = _pick(key, flags, env, file, env)
     if values["database"] is None:
         values["database"] = str(places.database)
     split_listen(values["listen"], origins["listen"].where or "listen")
+    if origins["log.level"].kind is OriginKind.DEFAULT and (
+        level := _STANDARD_LEVELS.get(env.get(LOG_LEVEL, "").lower())
+    ):
+        values["log.level"], origins["log.level"] = level, Origin(kind=OriginKind.ENV, where=LOG_LEVEL)
     return Config(
         sources=values["sources"],
         database=values["database"],
@@ -211,7 +259,9 @@ def load(flags: Mapping[str, object], env: Mapping[str, str], path: Path | None 
         metrics=MetricsConfig(**_section(values, "metrics")),
         prices=PricesConfig(**_section(values, "prices")),
         privacy=PrivacyConfig(**_section(values, "privacy")),
-        otlp=OtlpConfig(**_section(values, "otlp")),
+        otlp=OtlpConfig(**_section(values, "otlp"), set_keys=_set_keys(origins, "otlp")),
+        destinations=MappingProxyType(_destinations(env, file, origins)),
+        compat=CompatConfig(**_section(values, "compat")),
         log=LogConfig(**_section(values, "log")),
         paths=places,
         file=file.path if file else None,
@@ -243,14 +293,19 @@ def _open(env: Mapping[str, str], path: Path | None, places: Paths) -> ConfigFil
 
 
 def _pick(
-    key: Key, flags: Mapping[str, object], env: Mapping[str, str], file: ConfigFile | None
+    key: Key,
+    flags: Mapping[str, object],
+    variables: Mapping[str, str],
+    file: ConfigFile | None,
+    env: Mapping[str, str],
 ) -> tuple[object, Origin]:
+    """A key's value and what set it: `flags`, then `variables`, then the file, whose `${…}` `env` fills."""
     given = flags.get(key.name)
     if given is not None and given != ():
         place = Place(where=key.option or key.name, env=env)
         value = from_text(key, given, place) if isinstance(given, str) else from_file(key, given, place)
         return value, Origin(kind=OriginKind.FLAG, where=place.where)
-    if text := env.get(key.variable):
+    if text := variables.get(key.variable):
         place = Place(where=key.variable, env=env)
         return from_text(key, text, place), Origin(kind=OriginKind.ENV, where=key.variable)
     if file is not None and key.name in file.values:
@@ -259,8 +314,35 @@ def _pick(
         value = from_file(key, file.values[key.name], place)
         if key.kind is Kind.TABLE:
             value = resolve_headers(value, place)
+        elif key.leaf.endswith("endpoint") and isinstance(value, str):
+            value = resolve_text(key, value, place)
         return value, Origin(kind=OriginKind.FILE, where=display(file.path))
     return key.default, Origin(kind=OriginKind.DEFAULT)
+
+
+def _destinations(
+    env: Mapping[str, str], file: ConfigFile | None, origins: dict[str, Origin]
+) -> dict[str, DestinationConfig]:
+    """The named destinations, in the order of the file; what set their keys is added to `origins`."""
+    found = {}
+    for name in file.destinations if file else ():
+        values: dict[str, Any] = {}
+        section = f"{DESTINATIONS}.{name}"
+        for leaf, key in DESTINATION_KEYS.items():
+            # Nothing is inherited from [otlp]: its headers are for another receiver. Variables speak of [otlp] alone.
+            values[leaf], origin = _pick(replace(key, name=f"{section}.{leaf}", option=""), {}, {}, file, env)
+            origins[f"{section}.{leaf}"] = origin
+        found[name] = DestinationConfig(**values, set_keys=_set_keys(origins, section))
+    return found
+
+
+def _set_keys(origins: Mapping[str, Origin], section: str) -> frozenset[str]:
+    prefix = section + "."
+    return frozenset(
+        name.removeprefix(prefix)
+        for name, origin in origins.items()
+        if name.startswith(prefix) and origin.kind is not OriginKind.DEFAULT
+    )
 
 
 def _section(values: Mapping[str, Any], section: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from ccagent.config_export_keys import DESTINATION_KEYS
 from ccagent.config_keys import KEY_BY_NAME, KEYS
 from ccagent.errors import ConfigError
 from ccagent.paths import display
@@ -18,14 +19,27 @@ MAX_FILE_BYTES: Final = 1024 * 1024
 NEAREST_CUTOFF: Final = 0.6
 """difflib's own default: one or two letters off in a word of average length."""
 
+DESTINATIONS: Final = "otlp.destinations"
+"""Below it each table is a destination of its own."""
+
+UNNAMED: Final = "otlp"
+"""How the destination of [otlp] itself is called: by cursors, metrics and `status`."""
+
+MAX_DESTINATIONS: Final = 10
+"""With the unnamed one: each has threads and cursors of its own, and a budget of labels bounds their metrics."""
+
+_DESTINATION_NAME = re.compile(r"[a-z0-9_-]{1,32}")
 _POSITION = re.compile(r"\s*\(at (?:line (\d+), column (\d+)|(end of document))\)$")
 _SECTIONS: Final = frozenset(key.section for key in KEYS if key.section)
 
 
 class ConfigFile:
-    """One parsed file: `values` by dotted key, `where` gives "path:line:column" of a key."""
+    """One parsed file: `values` by dotted key, `where` gives "path:line:column" of a key.
 
-    __slots__ = ("_lines", "path", "values")
+    `destinations` names the tables below [otlp.destinations]; their values stand under the whole of their dotted keys.
+    """
+
+    __slots__ = ("_lines", "destinations", "path", "values")
 
     def __init__(self, path: Path, text: str) -> None:
         """Parse the text. Raises ConfigError with line and column for bad TOML and for unknown keys."""
@@ -37,6 +51,7 @@ class ConfigFile:
         except tomllib.TOMLDecodeError as error:
             raise ConfigError(self._syntax_message(error)) from error
         self.values: dict[str, object] = {}
+        self.destinations: list[str] = []
         self._flatten(document, "")
 
     def where(self, name: str, *below: str) -> str:
@@ -78,12 +93,36 @@ class ConfigFile:
             dotted = prefix + name
             if dotted in KEY_BY_NAME:
                 self.values[dotted] = value
+            elif dotted == DESTINATIONS and isinstance(value, dict):
+                self._name_destinations(value)
             elif dotted in _SECTIONS and isinstance(value, dict):
                 self._flatten(value, dotted + ".")
             elif dotted in _SECTIONS:
                 raise ConfigError(f"{self.where(dotted)}: {dotted} is a table; write [{dotted}] on a line of its own")
             else:
                 raise ConfigError(f"{self.where(dotted)}: unknown key {dotted!r}{_hint(dotted)}")
+
+    def _name_destinations(self, tables: Mapping[str, Any]) -> None:
+        for name, table in tables.items():
+            dotted = f"{DESTINATIONS}.{name}"
+            if not _DESTINATION_NAME.fullmatch(name) or name == UNNAMED:
+                raise ConfigError(
+                    f"{self.where(DESTINATIONS, name)}: {name!r} is no name of a destination; 1 to 32 of a-z, 0-9, _ and -, "
+                    f"and not {UNNAMED!r}, which is [otlp] itself"
+                )
+            if not isinstance(table, dict):
+                raise ConfigError(f"{self.where(dotted)}: {dotted} is a table; write [{dotted}] on a line of its own")
+            for leaf, value in table.items():
+                if leaf not in DESTINATION_KEYS:
+                    match = nearest(leaf, DESTINATION_KEYS)
+                    hint = f"; did you mean {match!r}?" if match else f"; it holds {', '.join(DESTINATION_KEYS)}"
+                    raise ConfigError(f"{self.where(dotted, leaf)}: unknown key {leaf!r} in [{dotted}]{hint}")
+                self.values[f"{dotted}.{leaf}"] = value
+            self.destinations.append(name)
+        if len(self.destinations) >= MAX_DESTINATIONS:
+            raise ConfigError(
+                f"{self.where(DESTINATIONS)}: {len(self.destinations)} named destinations; at most {MAX_DESTINATIONS - 1}"
+            )
 
     def _syntax_message(self, error: tomllib.TOMLDecodeError) -> str:
         message = str(error)

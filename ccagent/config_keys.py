@@ -5,11 +5,12 @@ The loader, `ccagent config default`, the command's help and the reference page 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final
 
-ENV_PREFIX: Final = "CCAGENT_"
+from ccagent.config_export_keys import EXPORT_KEYS, PROTOCOLS, SIGNALS
+from ccagent.config_kinds import ENV_PREFIX, Key, Kind
+
+__all__ = ["CONFIG_VARIABLE", "ENV_PREFIX", "KEYS", "KEY_BY_NAME", "OFF", "PROTOCOLS", "SIGNALS", "Key", "Kind"]
 
 CONFIG_VARIABLE: Final = "CCAGENT_CONFIG"
 """Names the configuration file, as `--config` does."""
@@ -28,12 +29,6 @@ MIN_MAX_LINE_BYTES: Final = 1024 * 1024
 DEFAULT_SCAN_INTERVAL_SECONDS: Final = 60.0
 """File events are a hint; a look at every file once a minute is the truth."""
 
-DEFAULT_TIMEOUT_SECONDS: Final = 10.0
-"""The default of the OpenTelemetry specification."""
-
-DEFAULT_INTERVAL_SECONDS: Final = 60.0
-"""The default of the OpenTelemetry specification (OTEL_METRIC_EXPORT_INTERVAL = 60000 ms)."""
-
 DEFAULT_PAYLOAD_DAYS: Final = 90
 """What has no column of its own is for looking into recent work; a quarter of a year covers that."""
 
@@ -42,58 +37,6 @@ DEFAULT_FACT_MONTHS: Final = 13
 
 DEFAULT_BACKUP_DAYS: Final = 7.0
 """A backup is for what transcripts no longer hold, and those stay for 30 days."""
-
-SIGNALS: Final = ("traces", "metrics")
-PROTOCOLS: Final = ("grpc", "http/protobuf")
-
-
-class Kind(StrEnum):
-    """What values a key takes, in words."""
-
-    TEXT = "a text"
-    PATH = "a path"
-    PATHS = "a list of paths"
-    CHOICES = "a list"
-    INTEGER = "an integer"
-    NUMBER = "a number"
-    FLAG = "true or false"
-    TABLE = "a table of texts"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Key:
-    """One configuration key.
-
-    `name` is dotted: what stands before the dot is the TOML table. `default` None means absent; `unset` then says
-    what happens. `standard` names OpenTelemetry variables that stand in when the key is set nowhere.
-    """
-
-    name: str
-    kind: Kind
-    purpose: str
-    default: object = None
-    unset: str = ""
-    example: str = ""  # TOML value shown in the default file where there is no default
-    choices: tuple[object, ...] = ()
-    minimum: float | None = None
-    variable_name: str = ""
-    option: str = ""
-    standard: tuple[str, ...] = ()
-
-    @property
-    def section(self) -> str:
-        """The TOML table, "" for the top level."""
-        return self.name.rpartition(".")[0]
-
-    @property
-    def leaf(self) -> str:
-        """The name within its table."""
-        return self.name.rpartition(".")[2]
-
-    @property
-    def variable(self) -> str:
-        """The environment variable that sets it."""
-        return self.variable_name or ENV_PREFIX + self.name.replace(".", "_").upper()
 
 
 SECTION_PURPOSE: Final[dict[str, str]] = {
@@ -106,8 +49,9 @@ SECTION_PURPOSE: Final[dict[str, str]] = {
     "metrics": "What the metrics tell.",
     "prices": "What tokens cost.",
     "privacy": "What may leave this machine.",
-    "otlp": "Where traces and metrics are sent. Nothing is sent unless an endpoint is named here, as an option or as a "
-    "variable of ccagent.",
+    "otlp": "Where traces, metrics and logs are sent. Nothing is sent unless an endpoint is named here, as an option or "
+    "as a variable of ccagent.",
+    "compat": "What is made for boards and rules that were written for other telemetry.",
     "log": "What ccagent says of itself, on standard error.",
 }
 
@@ -243,111 +187,14 @@ KEYS: Final[tuple[Key, ...]] = (
         unset="the built-in table",
         example='"~/.config/ccagent/prices.toml"',
     ),
-    Key(
-        name="privacy.tier",
-        kind=Kind.INTEGER,
-        purpose="Your upper bound: 0 nothing leaves, 1 anonymous by project, 2 with the identity you chose.",
-        unset="1 where an endpoint is named for ccagent, else 0",
-        example="1",
-        choices=(0, 1, 2),
-    ),
-    Key(
-        name="otlp.endpoint",
-        kind=Kind.TEXT,
-        purpose="OTLP receiver, for all signals; over HTTP /v1/traces and /v1/metrics are appended.",
-        unset="nothing is sent",
-        example='"http://127.0.0.1:4317"',
-        option="--otlp-endpoint",
-        standard=("OTEL_EXPORTER_OTLP_ENDPOINT",),
-    ),
-    Key(
-        name="otlp.protocol",
-        kind=Kind.TEXT,
-        purpose="How it is sent.",
-        unset="http/protobuf where the URL has port 4318 or a path, else grpc",
-        example='"grpc"',
-        choices=PROTOCOLS,
-        option="--otlp-protocol",
-        standard=("OTEL_EXPORTER_OTLP_PROTOCOL",),
-    ),
-    Key(
-        name="otlp.headers",
-        kind=Kind.TABLE,
-        purpose="Headers of each request; a secret is written as ${VARIABLE} and comes from the environment.",
-        default={},
-        unset="none",
-        example='{ authorization = "Bearer ${COLLECTOR_TOKEN}" }',
-        standard=("OTEL_EXPORTER_OTLP_HEADERS",),
-    ),
-    Key(
-        name="otlp.timeout_seconds",
-        kind=Kind.NUMBER,
-        purpose="How long one request may take, in seconds.",
-        default=DEFAULT_TIMEOUT_SECONDS,
-        minimum=0.1,
-        standard=("OTEL_EXPORTER_OTLP_TIMEOUT",),
-    ),
-    Key(
-        name="otlp.compression",
-        kind=Kind.TEXT,
-        purpose="Whether requests are compressed.",
-        default="none",
-        choices=("none", "gzip"),
-        standard=("OTEL_EXPORTER_OTLP_COMPRESSION",),
-    ),
-    Key(
-        name="otlp.certificate",
-        kind=Kind.PATH,
-        purpose="PEM file of the authority that signed the receiver's certificate.",
-        unset="the system's authorities",
-        example='"~/ca.pem"',
-        standard=("OTEL_EXPORTER_OTLP_CERTIFICATE",),
-    ),
-    Key(
-        name="otlp.client_certificate",
-        kind=Kind.PATH,
-        purpose="PEM file of ccagent's own certificate, for mutual TLS.",
-        unset="none",
-        example='"~/client.pem"',
-        standard=("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE",),
-    ),
-    Key(
-        name="otlp.client_key",
-        kind=Kind.PATH,
-        purpose="PEM file of the key that belongs to it.",
-        unset="none",
-        example='"~/client.key"',
-        standard=("OTEL_EXPORTER_OTLP_CLIENT_KEY",),
-    ),
-    Key(
-        name="otlp.insecure",
-        kind=Kind.FLAG,
-        purpose="Whether plain text may be sent beyond this machine.",
-        default=False,
-        standard=("OTEL_EXPORTER_OTLP_INSECURE",),
-    ),
-    Key(
-        name="otlp.interval_seconds",
-        kind=Kind.NUMBER,
-        purpose="How often metrics are sent, in seconds.",
-        default=DEFAULT_INTERVAL_SECONDS,
-        minimum=1,
-        standard=("OTEL_METRIC_EXPORT_INTERVAL",),
-    ),
-    Key(
-        name="otlp.signals",
-        kind=Kind.CHOICES,
-        purpose="What is sent.",
-        default=SIGNALS,
-        choices=SIGNALS,
-        standard=("OTEL_TRACES_EXPORTER", "OTEL_METRICS_EXPORTER"),
-    ),
+    *EXPORT_KEYS,
     Key(
         name="log.level",
         kind=Kind.TEXT,
         purpose="The least severe message that is shown.",
         default="info",
         choices=("debug", "info", "warning", "error"),
+        standard=("OTEL_LOG_LEVEL",),
     ),
     Key(
         name="log.format",

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from ccagent import config_file
+from ccagent import config_file, otlp_variables
 from ccagent.config import Config, OriginKind
+from ccagent.config_export_keys import DESTINATION_KEYS
+from ccagent.config_file import DESTINATIONS
 from ccagent.config_keys import CONFIG_VARIABLE, KEYS, SECTION_PURPOSE, Key, Kind
 from ccagent.follow.roots import Root
 from ccagent.paths import display
@@ -20,31 +23,84 @@ MASK_SHOWN: Final = 4
 MASK: Final = "****"
 
 
+DESTINATIONS_PAGE: Final = """\
+## `[otlp.destinations.NAME]`
+
+Further receivers, each in a table of its own with the keys of `[otlp]` that are listed below. `NAME` is 1 to 32 of
+`a-z`, `0-9`, `_` and `-`; there are at most ten destinations with the unnamed one of `[otlp]`, which is called `otlp`.
+
+```toml
+[otlp.destinations.cloud]
+endpoint = "https://otlp.example/otlp"
+headers = { authorization = "Basic ${file:~/.config/ccagent/cloud-token}" }
+signals = ["traces", "metrics"]
+```
+
+- Nothing is inherited from `[otlp]`, and no environment variable speaks of a named destination.
+- Each destination and signal has a sender and a cursor of its own: one that cannot be reached delays no other.
+- Wrong settings of one end the start with 78; a reload (SIGHUP) with wrong settings keeps the old ones. A reload adds,
+  changes and removes destinations without disturbing those that stay as they are.
+- A destination that is taken out keeps its cursor. Named again, it gets what closed meanwhile, up to
+  `max_age_days`; under another name it starts anew, with what ended in the hour before.
+"""
+
+SECRETS_PAGE: Final = """\
+## Secrets
+
+A header's value or an endpoint in the file names a secret and never holds it:
+
+- `${VARIABLE}`: of the environment.
+- `${file:PATH}`: of a file that belongs to you, with mode 0600; its content without the line end.
+- `${credential:NAME}`: of the service manager, from `$CREDENTIALS_DIRECTORY` (systemd's `LoadCredential=NAME:PATH`).
+
+What cannot be had ends the start with 78 and names file, line and variable. A secret spelled out in the file (a bearer
+or basic token, the usual forms of keys, a long random text, anything in a header such as `authorization` or `api-key`)
+is refused with 78. No message, log line or status repeats a secret; `config show` and `status --otel` show at most four
+characters of it. In `OTEL_EXPORTER_OTLP_HEADERS` and `CCAGENT_OTLP_HEADERS` a secret may be spelled out.
+"""
+
+PROJECT_PAGE: Final = """\
+## `.ccagent.toml` in a project
+
+Looked for from the folder of the work up to its git root. A regular file of at most 64 KiB, no link; on a network mount
+it is not looked for, and nothing leaves. A changed file takes effect within a minute. One that cannot be read or
+understood means tier 0 for the project, and never stops the daemon.
+
+| key | what it does |
+|--|--|
+| `tier` | The project's upper bound, 0 to 2. The lower one of it and `privacy.tier` holds; where several files say one, the lowest. |
+| `project` | The project's name in what leaves (`ccagent.project`), at most 64 printable characters. The nearest file counts. |
+| `team` | The same for `ccagent.team`. |
+
+Without `project` a project leaves as twelve hexadecimal digits, made of its path with a secret key that stays in the
+database. Any other key is passed over with a notice; an endpoint, headers or an identity are refused there.
+"""
+
 ENVIRONMENT_PAGE: Final = """\
 ## OpenTelemetry variables
 
-They stand in for keys that ccagent's own configuration leaves unset, and may belong to another program.
+Precedence: option, then `CCAGENT_…` variable, then ccagent's file, then these, then the default. They may belong to
+another program: a bad value is a notice and counts as not set. They speak of the unnamed destination, except those
+that say otherwise.
 
-- An endpoint in `OTEL_EXPORTER_OTLP_ENDPOINT` or `OTEL_EXPORTER_OTLP_{TRACES,METRICS}_ENDPOINT` is no consent:
-  it is used only where `privacy.tier` of at least 1 is written; else one line at the start says "found, not used".
-  An endpoint named for ccagent goes before it and counts as tier 1 where no tier is written. A written tier 0
-  always wins.
-- `OTEL_EXPORTER_OTLP_{PROTOCOL,HEADERS,TIMEOUT,COMPRESSION,CERTIFICATE,CLIENT_KEY,CLIENT_CERTIFICATE,INSECURE}`
-  apply to all signals, their `TRACES_` and `METRICS_` forms to one, before the shared ones. Headers are not sent to
-  another host than the endpoint found beside them.
-- The shared endpoint gets `/v1/traces` and `/v1/metrics` over HTTP; a signal's own is taken as it is.
+- An endpoint found there is no consent: it is used only where `privacy.tier` of at least 1 is written; else one line
+  at the start says "found, not used". An endpoint named for ccagent goes before it and counts as tier 1 where no tier
+  is written. A written tier 0 always wins.
 - Without a scheme an endpoint is `http://` on this machine or with `otlp.insecure`, else `https://`. Plain text
   beyond this machine is refused without `otlp.insecure`.
-- Without a protocol it is http/protobuf where the URL has port 4318 or a path, else grpc. `http/json` is sent as
-  http/protobuf.
-- `OTEL_EXPORTER_OTLP_TIMEOUT` above 600 is taken as milliseconds, else as seconds.
-- `OTEL_METRIC_EXPORT_INTERVAL` is in milliseconds.
-- `OTEL_TRACES_EXPORTER` and `OTEL_METRICS_EXPORTER` switch their signal off with `none`.
-- `OTEL_SDK_DISABLED=true` sends nothing.
-- `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` describe the resource; attributes that begin with `enduser.` or
-  `user.` leave from tier 2 on.
-- `OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE` and `OTEL_CONFIG_FILE` are not followed, and it is said so.
+- Without a protocol it is http/protobuf where the URL has port 4318 or a path, else grpc.
 """
+
+
+DESTINATION_EXAMPLE: Final = [
+    "## Further destinations, each in a table of its own with the keys of [otlp].",
+    "# [otlp.destinations.cloud]",
+    '# endpoint = "https://otlp.example/otlp"',
+    '# headers = { authorization = "Basic ${COLLECTOR_TOKEN}" }',
+    "",
+]
+
+LAST_OTLP_KEY: Final = [key for key in KEYS if key.section == "otlp"][-1]
 
 
 def mask(secret: str) -> str:
@@ -70,6 +126,8 @@ def default_file() -> str:
         if key.choices:
             lines.append(f"## One of: {', '.join(map(str, key.choices))}.")
         lines += [f"# {key.leaf} = {key.example or toml_value(key.default)}", ""]
+        if key == LAST_OTLP_KEY:
+            lines += DESTINATION_EXAMPLE
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
@@ -99,8 +157,7 @@ def reference_page() -> str:
         "`ccagent config default` prints it with every key commented, `ccagent config check` judges it,",
         "`ccagent config show --origin` tells what applies and why, `ccagent config path` where everything lies.",
         "",
-        "A relative path in the file starts from the file's folder. `${VARIABLE}` in a header's value is taken from",
-        "the environment; a secret spelled out in the file is refused.",
+        "A relative path in the file starts from the file's folder.",
         "",
     ]
     section = "-"
@@ -110,7 +167,9 @@ def reference_page() -> str:
             title = f"`[{section}]`" if section else "Top level"
             lines += [f"## {title}", "", *([SECTION_PURPOSE[section], ""] if section else [])]
         lines += _key_page(key)
-    lines += [ENVIRONMENT_PAGE]
+    keys = ", ".join(f"`{leaf}`" for leaf in DESTINATION_KEYS)
+    lines += [DESTINATIONS_PAGE, *textwrap.wrap(f"Keys: {keys}.", 119), "", SECRETS_PAGE, PROJECT_PAGE]
+    lines += [ENVIRONMENT_PAGE, *otlp_variables.table()]
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
@@ -131,21 +190,26 @@ def _key_page(key: Key) -> list[str]:
 
 def shown(config: Config) -> dict[str, object]:
     """Give the effective values by dotted key, ready for print or JSON, secrets masked."""
-    values: dict[str, object] = {}
-    for key in KEYS:
-        value = config.value(key.name)
-        if key.kind is Kind.TABLE and isinstance(value, Mapping):
-            value = {name: mask(str(secret)) for name, secret in value.items()}
-        elif key.name == "database" and isinstance(value, str) and "://" in value:
-            value = masked(value)
-        elif key.name == "otlp.endpoint" and isinstance(value, str):
-            value = _without_password(value)
-        elif isinstance(value, Path):
-            value = display(value)
-        elif isinstance(value, tuple):
-            value = [display(str(item)) if isinstance(item, Path | Root) else item for item in value]
-        values[key.name] = value
+    values = {key.name: _shown(key, config.value(key.name)) for key in KEYS}
+    for name, part in config.destinations.items():
+        for leaf, key in DESTINATION_KEYS.items():
+            if leaf in part.set_keys:
+                values[f"{DESTINATIONS}.{name}.{leaf}"] = _shown(key, getattr(part, leaf))
     return values
+
+
+def _shown(key: Key, value: object) -> object:
+    if key.kind is Kind.TABLE and isinstance(value, Mapping):
+        return {name: mask(str(secret)) for name, secret in value.items()}
+    if key.name == "database" and isinstance(value, str) and "://" in value:
+        return masked(value)
+    if key.leaf.endswith("endpoint") and isinstance(value, str):
+        return without_password(value)
+    if isinstance(value, Path):
+        return display(value)
+    if isinstance(value, tuple):
+        return [display(str(item)) if isinstance(item, Path | Root) else item for item in value]
+    return value
 
 
 def show(config: Config, *, origin: bool) -> Iterator[str]:
@@ -163,7 +227,8 @@ def describe_origin(config: Config, name: str) -> str:
     return f"{origin.kind.value} {origin.where}".strip()
 
 
-def _without_password(url: str) -> str:
+def without_password(url: str) -> str:
+    """Give a URL without the password in it."""
     if "@" not in url or "://" not in url:
         return url
     try:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from ccagent.config import Config, OriginKind, load
 
-FIXED = ("sources", "database", "listen", "ingest", "rollups", "backup", "git", "prices")
+FIXED = ("sources", "database", "listen", "ingest", "rollups", "backup", "git", "prices", "compat")
 """What is only read at the start."""
 
 

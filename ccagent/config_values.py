@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, unquote
 
 from ccagent import paths
-from ccagent.config_keys import Key, Kind
+from ccagent.config_kinds import Key, Kind
+from ccagent.config_secrets import NAMED as _VARIABLE
+from ccagent.config_secrets import fill, is_spelled_out
 from ccagent.errors import ConfigError
 from ccagent.follow.roots import CLAUDE, PREFIXES, Root
 
@@ -20,17 +22,9 @@ if TYPE_CHECKING:
     from ccagent.config_file import ConfigFile
 
 _KINDED = re.compile(r"([a-z][a-z0-9_-]+):(.*)", re.DOTALL)
-_VARIABLE = re.compile(r"\$\{([^}]*)\}")
 _TRUE: Final = frozenset({"true", "1", "yes", "on"})
 _FALSE: Final = frozenset({"false", "0", "no", "off"})
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-
-_LITERAL_SECRET = re.compile(
-    r"\b(?:bearer|basic)\s+[^\s$]"  # an authorization spelled out
-    r"|\beyJ[\w-]{6,}\.[\w-]+\."  # a JSON web token
-    r"|\b(?:sk|pk|ghp|gho|glc|glsa|xox[abp])[-_][\w-]{8,}|\bAKIA[0-9A-Z]{12,}",  # the usual forms of keys
-    re.IGNORECASE,
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,9 +76,9 @@ def header_pairs(text: str) -> tuple[dict[str, str], int]:
 
 
 def resolve_headers(value: object, place: Place) -> dict[str, str]:
-    """Replace each `${VARIABLE}` of the file's headers from the environment.
+    """Replace each `${…}` of the file's headers by the secret that it names.
 
-    Raises ConfigError, naming file, line and variable, for one that is not set, and for a secret spelled out.
+    Raises ConfigError, naming file, line and what is missing, for one that cannot be had, and for a secret spelled out.
     """
     assert isinstance(value, dict)
     headers: dict[str, str] = {}
@@ -92,18 +86,21 @@ def resolve_headers(value: object, place: Place) -> dict[str, str]:
         where = place.file.where(place.key, name) if place.file else place.where
         if not _HEADER_NAME.fullmatch(name):
             raise ConfigError(f"{where}: {name!r} is no header name; letters, digits and dashes make one")
-        if _LITERAL_SECRET.search(_VARIABLE.sub("$", text)):
+        if is_spelled_out(name, text):
             raise ConfigError(
-                f"{where}: the header {name!r} holds a secret; put it into a variable and write ${{VARIABLE}}"
+                f"{where}: the header {name!r} holds a secret; put it into a variable and write ${{VARIABLE}}, or into "
+                "a file of mode 0600 and write ${file:PATH}"
             )
-        for variable in _VARIABLE.findall(text):
-            if not place.env.get(variable):
-                raise ConfigError(f"{where}: the header {name!r} needs the variable {variable}, which is not set")
-        resolved = _VARIABLE.sub(lambda match: place.env[match[1]], text)
+        resolved = fill(text, place.env, where, f"the header {name!r}")
         if not _printable(resolved):
             raise ConfigError(f"{where}: the header {name!r} holds a line break or another control character")
         headers[name.lower()] = resolved
     return headers
+
+
+def resolve_text(key: Key, text: str, place: Place) -> str:
+    """Replace each `${…}` of a text of the file. Raises ConfigError for one that cannot be had."""
+    return fill(text, place.env, str(place), key.name) if "${" in text else text
 
 
 def _printable(value: str) -> bool:

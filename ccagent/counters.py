@@ -6,7 +6,7 @@ may be more (`sealed`), never less.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from ccagent.comparison import MEASURES, TOKEN_KINDS, Account, Verdict
@@ -30,10 +30,13 @@ ONCE_CLOSED: Final = {
     names.COMPACTIONS: EventType.COMPACTION,
     names.ERRORS: EventType.API_ERROR,
     names.AGENT_INVOCATIONS: EventType.SUBAGENT_RUN,
+    names.SESSIONS: EventType.SESSION,
+    names.MICROCOMPACTIONS: EventType.MICROCOMPACTION,
+    names.QUALITY_RUNS: EventType.QUALITY,
 }
 """Counters that grow by one when a fact closes."""
 
-ONCE_WRITTEN: Final = {names.SESSIONS: EventType.SESSION, names.FILE_WRITES: EventType.FILE_UPDATE}
+ONCE_WRITTEN: Final = {names.FILE_WRITES: EventType.FILE_UPDATE}
 """Counters that grow by one when a fact is new."""
 
 
@@ -82,11 +85,14 @@ def labels(booked: StoredTotals, models: Mapping[str, Account], *, sealed: bool)
     return law
 
 
-def outcomes(booked: StoredTotals, sums: Mapping[int, TypeSums], *, sealed: bool) -> Law:
-    """Counters that count facts."""
+def outcomes(booked: StoredTotals, sums: Mapping[int, TypeSums], *, held: Collection[str], sealed: bool) -> Law:
+    """Counters that count facts; those that are not `held` know only of a part of them."""
     law = Law(name="counters of outcomes")
     for metrics, column in ((ONCE_CLOSED, "closed"), (ONCE_WRITTEN, "facts")):
         for metric, kind in metrics.items():
+            if metric not in held:
+                law.excluded += 1
+                continue
             amount = _sum(booked, metric)
             there = getattr(sums[kind], column) if kind in sums else 0
             law.checked += 1

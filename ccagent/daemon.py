@@ -40,15 +40,18 @@ from ccagent.git_history import Histories
 from ccagent.logs import configure, get_logger
 from ccagent.metrics import names as metric
 from ccagent.metrics.snapshot import Snapshot
-from ccagent.otlp_settings import OtlpSettings, resolve
+from ccagent.native_telemetry import beside, choose, detect
+from ccagent.otlp_settings import OtlpSettings, resolve, tier_in_force
 from ccagent.planning import Planning, follow_conventions
 from ccagent.service.caring import Caring
 from ccagent.service.exporting import Exporting, describe
 from ccagent.service.following import Following
-from ccagent.service.gauges import make_snapshot
+from ccagent.service.gauges import Memory, make_snapshot
 from ccagent.service.live import Live, StatusFile
+from ccagent.service.measuring import Measuring
 from ccagent.service.retaining import Retaining
 from ccagent.service.scheduling import Scheduling, keep_zone
+from ccagent.store.compat import switch
 from ccagent.store.damage import heal, suspect
 from ccagent.store.filesystem import refuse_network
 from ccagent.store.hosts import local_host_id
@@ -104,12 +107,15 @@ class Daemon:
         self.clock = clock or SystemClock()
         self.live = Live(started_ms=self.clock.now_ms())
         self.stop = threading.Event()
-        self.settings = resolve(config, env)
+        roots = list(config.sources) or default_roots(env, Path.home())
+        self.compat = choose(config.compat, detect(env, roots))
+        self.settings = self._resolve(config)
         self._log = get_logger()
         self._failure: BaseException | None = None
         self._reload = threading.Event()
         self._exporting: Exporting | None = None
         self._listener: Any = None
+        self._memories = {False: Memory(), True: Memory()}
         self._waken: Callable[[], None] = self._leave_soon
         self._hurry: threading.Timer | None = None
         self.database = parse_database(config.database, config.paths.state_dir)
@@ -132,7 +138,7 @@ class Daemon:
                 prices = self.store.ingest_state.prices.version
                 self.live.problem("facts", outdated(conn, self.store.host, prices))
             self.zone = keep_zone(self.store, config.rollups.timezone or local_zone(env))
-            roots = list(config.sources) or default_roots(env, Path.home())
+            switch(self.store, on=self.compat.on)
             self.following = Following(
                 self.store, roots, self.live, self.clock, max_line=config.ingest.max_line_bytes,
                 scan_seconds=config.ingest.scan_interval_seconds, on_change=self._changed,
@@ -144,16 +150,24 @@ class Daemon:
                 self.store, self.readers.reader, self.zone, self.live, self.clock, config.retention
             )
             self.histories = Histories(self.store, self.clock, env) if config.git.history else None
+            self.measuring = Measuring(
+                self.store, self.readers.reader, self.zone, self.live, self.clock, self._exportable(),
+                lambda: self.config.metrics.project_label,
+            )  # fmt: skip
             self.scheduling = Scheduling(
                 self.store, self.zone, self.live, self.clock, self.status_file, self.caring, self.retaining,
                 Worktrees(self.store, self.clock), self.histories,
-                Planning(self.store, self.clock, config.features.documents),
+                Planning(self.store, self.clock, config.features.documents), self.measuring,
             )  # fmt: skip
         except BaseException as error:
             self._suspect(error)
             self.status_file.remove()
             self._instance.release()
             raise
+
+    def _resolve(self, config: Config) -> OtlpSettings:
+        """Where telemetry goes, marked where Claude Code's own runs beside it."""
+        return beside(resolve(config, self.env), config.compat, self.compat.native)
 
     def _open_store(self, patient: bool) -> Writer:
         exportable, prices, host = self._exportable(), load_prices(self.config), host_id(self.config)
@@ -257,6 +271,7 @@ class Daemon:
             self.scheduling.refresh()
             if not self.settings.enabled:
                 return {}
+            self.measuring.tick(self.clock.monotonic())
             return self._make_exporting(self.settings).drain()
         except DamagedError as error:
             self._suspect(error)
@@ -280,11 +295,14 @@ class Daemon:
     def _announce(self) -> None:
         self._log.info("daemon.start", version=__version__, pid=os.getpid(), zone=self.zone.key)
         # Its own environment may hold what that of whoever asks for the status does not.
-        self.live.notices = (*self.config.notices, *self.settings.notices)
+        self.live.notices = (*self.config.notices, *self.settings.notices, *self.compat.notices)
         for notice in self.live.notices:
             self._log.warning("config.notice", notice=notice)
+        if self.compat.native is not None:
+            self._log.info("native_telemetry.found", where=self.compat.native.where, compatible_set=self.compat.on)
         if self.settings.enabled:
             self._log.info("export.on", **describe(self.settings))
+        self.live.tier = tier_in_force(self.config, self.settings)
         self.following.count({(metric.STARTS, (str(self.settings.personal_tier),), True): 1})
 
     def _wait(self, progress: Callable[[Live], None] | None) -> None:
@@ -353,6 +371,8 @@ class Daemon:
                 return make_snapshot(
                     conn, self.live, self.database, self.store.host_id, self.clock.now_ms(),
                     project_label=self.config.metrics.project_label, exportable_only=exportable_only,
+                    compat=self.compat.on, measured=self.measuring.found, exemplars=self.store.exemplars.all(),
+                    memory=self._memories[exportable_only],
                 )  # fmt: skip
         except DamagedError as error:
             self._died("metrics", error)
@@ -412,10 +432,14 @@ class Daemon:
         """Take the new configuration if it is whole and sound; else keep the old one and say so."""
         try:
             fresh = config_reload.again(self.config, self.env)
-            settings = resolve(fresh, self.env)
+            settings = self._resolve(fresh)
             changed = settings != self.settings
-            # Made before the old one ends: what cannot be used must not leave the daemon without any.
-            exporting = self._make_exporting(settings) if changed and settings.enabled else None
+            # Before anything else changes: what cannot be used must not leave the daemon without any.
+            exporting = self._exporting
+            if changed and exporting is not None:
+                exporting.reload(settings)
+            elif changed and settings.enabled:
+                exporting = self._make_exporting(settings)
         except CcagentError as error:
             self.live.reload_ok = False
             self.live.problem("config", f"the old configuration is kept: {error}")
@@ -426,14 +450,16 @@ class Daemon:
         self.retaining.reload(fresh.retention)
         configure(level=fresh.log.level, format=fresh.log.format)
         if changed:
-            if self._exporting is not None:
-                self._exporting.stop(EXPORT_STOP_SECONDS)
             self.settings = settings
+            self.live.tier = tier_in_force(fresh, settings)
             self.store.ingest_state.ledger.leaves = self._exportable()
-            self.live.exports = {}
-            self._start_exports(exporting)
+            self.measuring.leaves = self._exportable()
+            if self._exporting is None:
+                self._start_exports(exporting)
+            if settings.enabled:
+                self._log.info("export.on", **describe(settings))
         self.live.reload_ok = True
-        self.live.notices = (*fresh.notices, *settings.notices)
+        self.live.notices = (*fresh.notices, *settings.notices, *self.compat.notices)
         self.live.problem("config", f"restart to apply: {', '.join(stays)}" if stays else None)
         self._log.info("config.reloaded", restart_for=stays)
 

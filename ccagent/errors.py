@@ -9,6 +9,7 @@
     ├── ConfigError (78)           the configuration is wrong; a restart would not help
     ├── PortTakenError (1)         another socket holds the listener's address
     ├── ManifestError (1)          a manifest cannot be read, understood or written
+    ├── ReconcileError (1)         a file of telemetry cannot be read or understood
     └── StoreError (1)             the database cannot be opened, read or written
         ├── DamagedError (1)       what it holds is not what was written into it
         ├── AwayError (1)          its server cannot be reached at the moment
@@ -70,6 +71,10 @@ class PortTakenError(CcagentError):
 
 class ManifestError(CcagentError):
     """Raised when the file given as manifest is none, or cannot be read or written."""
+
+
+class ReconcileError(CcagentError):
+    """Raised when a file that should hold Claude Code's own telemetry cannot be read, or holds something else."""
 
 
 class StoreError(CcagentError):

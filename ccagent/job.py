@@ -14,11 +14,13 @@ from ccagent.daemon import host_id, load_prices
 from ccagent.errors import InstanceRunningError
 from ccagent.follow.roots import default_roots
 from ccagent.intake import STEP_BYTES
+from ccagent.native_telemetry import choose, detect
 from ccagent.otlp_settings import resolve
 from ccagent.paths import home
 from ccagent.planning import follow_conventions
 from ccagent.service.live import Live
 from ccagent.service.scheduling import Scheduling, keep_zone
+from ccagent.store.compat import switch
 from ccagent.store.filesystem import refuse_network
 from ccagent.store.instance import InstanceLock
 from ccagent.store.location import parse_database
@@ -95,6 +97,7 @@ class Job:
                 exportable=self._exportable(),
             )  # fmt: skip
             try:
+                switch(self.store, on=choose(self.config.compat, detect(self._env, self.roots)).on)
                 self.zone = keep_zone(self.store, self.config.rollups.timezone or local_zone(self._env))
             except BaseException:
                 self.store.close()

@@ -69,8 +69,8 @@ class Endpoint:
             return False
 
 
-def parse_endpoint(text: str, where: str, *, insecure: bool) -> Endpoint:
-    """Take an endpoint apart.
+def parse_endpoint(text: str, where: str, *, insecure: bool, section: str = "otlp") -> Endpoint:
+    """Take an endpoint apart. `section` is the table of the configuration that allows what is refused.
 
     Without a scheme it is http on this machine or with `insecure`, else https. Raises ConfigError, naming `where`, for
     what is no endpoint, for credentials in it, and for plain text beyond this machine without `insecure`.
@@ -87,7 +87,7 @@ def parse_endpoint(text: str, where: str, *, insecure: bool) -> Endpoint:
         raise _no_endpoint(where, "it has no host")
     # The message must not repeat the text: what stands before the @ is a secret.
     if parts.username is not None or parts.password is not None:
-        raise ConfigError(f"{where}: the endpoint holds credentials; send them as a header (otlp.headers) instead")
+        raise ConfigError(f"{where}: the endpoint holds credentials; send them as a header ({section}.headers) instead")
     if parts.query or parts.fragment:
         raise _no_endpoint(where, "it holds a query or a fragment")
     local = is_loopback(host)
@@ -99,7 +99,7 @@ def parse_endpoint(text: str, where: str, *, insecure: bool) -> Endpoint:
     if scheme == "http" and not local and not insecure:
         raise ConfigError(
             f"{where}: {host} is not this machine and http:// is readable on the way; use https://, "
-            "or allow it with otlp.insecure = true"
+            f"or allow it with {section}.insecure = true"
         )
     return replace(Endpoint(scheme=scheme, host=host, port=port, path=""), path=parts.path.rstrip("/"))
 

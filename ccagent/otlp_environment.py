@@ -8,16 +8,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote
 
-from ccagent.config_keys import PROTOCOLS, SIGNALS
+from ccagent.config_export_keys import PROTOCOLS, SIGNALS
 
 PREFIX: Final = "OTEL_EXPORTER_OTLP_"
 
 MAX_TIMEOUT_SECONDS: Final = 600.0
 """The specification has milliseconds, one SDK seconds. No one waits ten minutes: more means milliseconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Bounds of one span or log record: attributes of it, characters of one value. None: ccagent's own alone."""
+
+    attributes: int | None = None
+    characters: int | None = None
+
+    def __bool__(self) -> bool:
+        """Whether there is any."""
+        return self.attributes is not None or self.characters is not None
 
 
 class OtelEnvironment:
@@ -103,10 +116,31 @@ class OtelEnvironment:
         number = _positive(name, self._get(name), notices)
         return None if number is None else max(number / 1_000, 1.0)
 
-    def switched_off(self, signal: str) -> str | None:
+    def switched_off(self, signal: str, notices: list[str]) -> str | None:
         """Name the variable that says `none` for a signal's exporter."""
         name = f"OTEL_{signal.upper()}_EXPORTER"
-        return name if self._get(name).lower() == "none" else None
+        wanted = {piece.strip().lower() for piece in self._get(name).split(",") if piece.strip()}
+        if wanted == {"none"}:
+            return name
+        if wanted and "otlp" not in wanted:
+            notices.append(f"{name} names no exporter that ccagent has and is not used; otlp or none")
+        return None
+
+    def limits(self, signal: str, notices: list[str]) -> Limits:
+        """Give the bounds of a signal's items: its own variables go before those of all attributes."""
+        kind = {"traces": "SPAN_", "logs": "LOGRECORD_"}.get(signal)
+        if kind is None:
+            return Limits()
+
+        def bound(what: str, least: int) -> int | None:
+            for name in (f"OTEL_{kind}ATTRIBUTE_{what}", f"OTEL_ATTRIBUTE_{what}"):
+                if text := self._get(name):
+                    if text.isascii() and text.isdigit() and int(text) >= least:
+                        return int(text)
+                    notices.append(f"{name}: {text!r} is no number from {least} on and is not used")
+            return None
+
+        return Limits(attributes=bound("COUNT_LIMIT", 0), characters=bound("VALUE_LENGTH_LIMIT", 0))
 
     def resource_attributes(self) -> tuple[dict[str, str], int]:
         """Give OTEL_RESOURCE_ATTRIBUTES, percent-decoded, and the number of pieces that are no name=value."""
@@ -125,6 +159,10 @@ class OtelEnvironment:
         notices = []
         if self._get(PREFIX + "METRICS_TEMPORALITY_PREFERENCE").lower() in ("delta", "lowmemory"):
             notices.append(f"{PREFIX}METRICS_TEMPORALITY_PREFERENCE is not followed: metrics are always cumulative")
+        if self._get(PREFIX + "METRICS_DEFAULT_HISTOGRAM_AGGREGATION").lower() not in ("", "explicit_bucket_histogram"):
+            notices.append(
+                f"{PREFIX}METRICS_DEFAULT_HISTOGRAM_AGGREGATION is not followed: buckets are always explicit"
+            )
         if self._get("OTEL_CONFIG_FILE"):
             notices.append("OTEL_CONFIG_FILE is not read; use ccagent's own configuration file")
         return notices

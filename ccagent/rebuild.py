@@ -142,6 +142,7 @@ class Rebuilding:
                 self._throttle.spent(taken)
             while fresh.close_due(quiet, quiet):
                 pass
+            fresh.catch_up_done()  # with it goes what is measured of history as a whole
         finally:
             fresh.close()
         hit("rebuild_filled")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ccagent.config import Config
+from ccagent.config_file import UNNAMED
 from ccagent.errors import CcagentError
 from ccagent.service.live import read_status
 from ccagent.store.instance import holder
@@ -56,7 +57,7 @@ def _live(live: Mapping[str, Any]) -> dict[str, Any]:
         "unreadable": live["unreadable"],
         "roots": live["roots"],
         "sources": live["sources"],
-        "rollups": {"updated_at": _time(live["rollups_at"])},
+        "rollups": {"updated_at": rfc3339_of(live["rollups_at"])},
     }
 
 
@@ -78,7 +79,7 @@ def _add_stored(document: dict[str, Any], database: Database, next_prune: int | 
         if host is not None and (notice := outdated(reader, host.id)) is not None:
             past = [*past, notice]
         zone = stored_zone(reader)
-        row = today(reader, zone, _now_ms())
+        row = today(reader, zone, this_moment())
         document["database"]["bytes"] = size = stored_bytes(reader, database)
         document |= _retention(retained(reader), size, next_prune)
         document["drift"] = summary(reader, database)
@@ -101,10 +102,10 @@ def _retention(kept: Retained, size: int, next_prune: int | None) -> dict[str, A
             "share_limit": SHARE_LIMIT,
         },
         "retention": {
-            "oldest_fact": _time(kept.oldest),
-            "sealed_before": _time(kept.sealed_before),
-            "last_prune": _time(kept.pruned_at),
-            "next_prune": _time(next_prune),
+            "oldest_fact": rfc3339_of(kept.oldest),
+            "sealed_before": rfc3339_of(kept.sealed_before),
+            "last_prune": rfc3339_of(kept.pruned_at),
+            "next_prune": rfc3339_of(next_prune),
         },
     }
 
@@ -125,18 +126,31 @@ def _export(
     if not settings.enabled and not states:
         return {"state": "off: nothing leaves this machine"}
     return {
-        "tier": settings.personal_tier,
-        **{f"{one.signal}_to": f"{one.protocol} {one.url}" for one in settings.destinations},
-        **{key.rpartition("/")[2]: {"state": one.get("state"), "backlog": one.get("backlog")}
-           for key, one in states.items()},
-    }  # fmt: skip
+        "tier": (live or {}).get("tier", {}).get("personal", settings.personal_tier),
+        **(_told(states) or {f"{_short(one.key)}_to": f"{one.protocol} {one.url}" for one in settings.destinations}),
+        **{_short(key): {"state": one.get("state"), "backlog": one.get("backlog")} for key, one in states.items()},
+    }
 
 
-def _now_ms() -> int:
+def _told(states: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Where the daemon sends to: its own options and variables may be others than those of whoever asks."""
+    return {
+        f"{_short(key)}_to": f"{one['protocol']} {one['endpoint']}" for key, one in states.items() if "endpoint" in one
+    }
+
+
+def _short(key: str) -> str:
+    """`traces` of the unnamed destination, `cloud/traces` of a named one."""
+    return key.removeprefix(f"{UNNAMED}/")
+
+
+def this_moment() -> int:
+    """Now, in ms UTC."""
     return int(datetime.now(UTC).timestamp() * 1_000)
 
 
-def _time(moment_ms: int | None) -> str | None:
+def rfc3339_of(moment_ms: int | None) -> str | None:
+    """A moment in ms UTC to the second, None for None."""
     if moment_ms is None:
         return None
     return datetime.fromtimestamp(moment_ms / 1_000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

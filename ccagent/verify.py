@@ -176,10 +176,11 @@ class Verification:
         self, reader: Connection, booked: StoredTotals, sums: Mapping[int, TypeSums], standing: Standing
     ) -> Iterator[Law]:
         from ccagent.store import audit_references, audit_rollups
+        from ccagent.store.held import held_by_all
 
         assert self._comparison is not None
         yield counters.labels(booked, self._comparison.models, sealed=standing.pruned)
-        yield counters.outcomes(booked, sums, sealed=standing.pruned)
+        yield counters.outcomes(booked, sums, held=held_by_all(reader), sealed=standing.pruned)
         yield from audit_references.laws(reader)
         yield from audit_rollups.laws(reader, standing.zone)
 

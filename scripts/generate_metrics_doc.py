@@ -38,8 +38,22 @@ the same Prometheus, not both: sums would count everything twice.
   under `{OVERFLOW}`. Values are cut at {MAX_LENGTH} characters. Sessions, branches, paths and commands are never
   labels. `{PROJECT}` is one only where the configuration allows it (`metrics.project_label`).
 - **Loopback shows everything, OTLP what may leave:** amounts of projects whose privacy tier is 1 or more.
+- **Exemplars** (OpenMetrics and OTLP) lead from a bucket of a histogram to the trace of the newest fact in it. They are
+  kept in memory: after a restart there are none until something happens, and what is older than an hour gives none.
 - Durations are transcript time. Costs are what the tokens would cost at the list prices of the API.
 """
+
+
+GAUGES: Final = """\
+A gauge that tells of the daemon alone always leaves. One that is made of facts leaves as it is over those that may; one
+that is made of rollups or links, which know no folder and so no tier, stays on the page. What those tell can be asked of
+the counters that leave.
+
+Gauges of facts are measured every ten seconds (costs, tasks and threads every minute or more), not at a scrape. In a database
+of several machines the one that makes the rollups shows them, so that a sum over machines counts nothing twice.
+"""
+
+EXPORTED: Final = {"own": "always", "permitted": "over what may leave", "": "no"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -71,6 +85,9 @@ def render() -> str:
             *_metrics(facts),
             "\n## Of ccagent's own work\n",
             *_metrics(own),
+            "\n## Gauges over OTLP\n",
+            GAUGES,
+            *_table(("gauge", "over OTLP"), _gauge_rows()),
             "\n## Values of closed labels\n",
             *_table(("metric", "label", "values"), _closed_rows()),
             "\n## Buckets of histograms\n",
@@ -94,6 +111,12 @@ def _metrics(specs: Iterable[MetricSpec]) -> list[str]:
         for spec in specs
     )
     return _table(("Prometheus", "OpenTelemetry", "kind", "unit", "labels", "meaning", "source"), rows)
+
+
+def _gauge_rows() -> Iterable[tuple[str, ...]]:
+    for spec in METRICS.values():
+        if spec.kind is Kind.GAUGE:
+            yield f"`{spec.prometheus_name}`", EXPORTED[spec.exported]
 
 
 def _closed_rows() -> Iterable[tuple[str, ...]]:

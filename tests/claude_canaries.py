@@ -68,7 +68,7 @@ def transcripts(canaries: Canaries, home: str = "/home", *, start: int = 1_770_7
     _typed(session, say)
     _client(session, say)
     _agents(session, say)
-    _rows(session, say)
+    _rows(session, say, identity)
     session.prompt(say("last prompt"))
     session.request(say("last reply"), usage=Usage(input=7, output=5))
     session.turn_duration(4_000)
@@ -387,10 +387,10 @@ def _agents(session: Session, say: Word) -> None:
     session.adopt(side)
 
 
-def _rows(session: Session, say: Word) -> None:
+def _rows(session: Session, say: Word, identity: Word) -> None:
     session.summary(say("summary"))
     session.last_prompt(say("remembered prompt"))
-    session.pull_request(7)
+    session.pull_request(7, f"{identity('owner of a linked pull request')}/{identity('linked repository')}")
     for kind, key in (
         ("tag", "tag"),
         ("agent-name", "agentName"),

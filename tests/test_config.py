@@ -126,7 +126,7 @@ def test_the_variable_names_the_file_when_no_option_does(tmp_path: Path) -> None
         ("[ingest]\nmax_line_bytes = 5", "ingest.max_line_bytes is at least"),
         ("[otlp]\ntimeout_seconds = nan", "otlp.timeout_seconds is a number"),
         ('[otlp]\nprotocol = "http"', "otlp.protocol is one of grpc, http/protobuf"),
-        ('[otlp]\nsignals = ["logs"]', "otlp.signals holds any of traces, metrics, not 'logs'"),
+        ('[otlp]\nsignals = ["smoke"]', "otlp.signals holds any of traces, metrics, logs, not 'smoke'"),
         ('[rollups]\ntimezone = "Europe/Atlantis"', "'Europe/Atlantis' is not known here"),
         ('[rollups]\ntimezone = "../../etc/passwd"', "is not known here"),
         ('sources = ["gemini:/x"]', 'knows the kinds "claude:" and "codex:", not "gemini:"'),
@@ -238,7 +238,8 @@ def test_the_default_file_holds_for_each_key_a_value_that_is_accepted(tmp_path: 
 
     config = read(tmp_path, text, {"COLLECTOR_TOKEN": "t"})
 
-    assert all(origin.kind is OriginKind.FILE for origin in config.origins.values())
+    assert [key.name for key in KEYS if config.origins[key.name].kind is not OriginKind.FILE] == []
+    assert list(config.destinations) == ["cloud"]
     unset_by_default = [key for key in KEYS if not key.unset]
     assert [key.name for key in unset_by_default if config.value(key.name) != key.default] == []
 

@@ -20,9 +20,13 @@ def settle(env: dict[str, str] | None = None, **named: object) -> OtlpSettings:
     return resolve(load({f"otlp.{name}": value for name, value in named.items()}, everything), everything)
 
 
+def only(settings: OtlpSettings, signal: str) -> Destination:
+    (found,) = settings.of(signal)
+    return found
+
+
 def traces(settings: OtlpSettings) -> Destination:
-    assert settings.traces is not None
-    return settings.traces
+    return only(settings, "traces")
 
 
 def test_nothing_named_sends_nothing_and_says_nothing() -> None:
@@ -48,6 +52,7 @@ def test_a_written_tier_allows_the_endpoint_of_the_environment() -> None:
     assert [one.url for one in settings.destinations] == [
         "http://localhost:4318/v1/traces",
         "http://localhost:4318/v1/metrics",
+        "http://localhost:4318/v1/logs",
     ]
     assert settings.named_by == OTHER
 
@@ -95,7 +100,7 @@ def test_an_endpoint_named_for_ccagent_goes_before_every_one_of_the_environment(
 
     settings = settle(env, endpoint="http://localhost:3")
 
-    assert {one.port for one in settings.destinations} == {3}
+    assert {one.url for one in settings.destinations} == {"http://localhost:3"}
 
 
 @pytest.mark.parametrize(
@@ -146,7 +151,7 @@ def test_an_endpoint_of_the_signals_own_is_taken_as_it_is() -> None:
     settings = settle(env)
 
     assert traces(settings).url == "http://localhost:4318/custom"
-    assert settings.metrics is None
+    assert settings.of("metrics") == ()
 
 
 @pytest.mark.parametrize(
@@ -192,8 +197,7 @@ def test_headers_of_the_environment_reach_a_destination_named_for_ccagent() -> N
     settings = settle(env, endpoint="localhost:4317")
 
     assert traces(settings).headers == {"authorization": "Basic YQ==", "x": "1"}
-    assert settings.metrics is not None
-    assert settings.metrics.headers == {"authorization": "Basic YQ=="}
+    assert only(settings, "metrics").headers == {"authorization": "Basic YQ=="}
 
 
 def test_headers_meant_for_another_host_are_not_sent_to_the_named_one() -> None:
@@ -233,7 +237,7 @@ def test_own_values_go_before_those_of_the_environment() -> None:
     settings = settle(env, endpoint="localhost:4317")
 
     assert (traces(settings).timeout_seconds, traces(settings).compression) == (10.0, "none")
-    assert settings.interval_seconds == 60.0
+    assert only(settings, "metrics").interval_seconds == 60.0
 
 
 def test_values_of_the_environment_stand_in_for_keys_that_are_not_set() -> None:
@@ -246,10 +250,9 @@ def test_values_of_the_environment_stand_in_for_keys_that_are_not_set() -> None:
 
     settings = settle(env, endpoint="localhost:4317")
 
-    assert settings.interval_seconds == 5.0
+    assert only(settings, "metrics").interval_seconds == 5.0
     assert (traces(settings).compression, traces(settings).certificate) == ("gzip", Path("/ca.pem"))
-    assert settings.metrics is not None
-    assert settings.metrics.certificate == Path("/metrics.pem")
+    assert only(settings, "metrics").certificate == Path("/metrics.pem")
 
 
 def test_half_a_client_certificate_is_refused() -> None:
@@ -263,7 +266,7 @@ def test_a_signal_can_be_switched_off_by_its_variable_and_on_again_by_the_key() 
     off = settle(env, endpoint="localhost:4317")
     on = settle(env | {"CCAGENT_OTLP_SIGNALS": "traces,metrics"}, endpoint="localhost:4317")
 
-    assert [one.signal for one in off.destinations] == ["traces"]
+    assert [one.signal for one in off.destinations] == ["traces", "logs"]
     assert [one.signal for one in on.destinations] == ["traces", "metrics"]
 
 
@@ -280,11 +283,15 @@ def test_the_clients_own_service_name_is_never_taken() -> None:
     assert settle({"OTEL_RESOURCE_ATTRIBUTES": "service.name=claude-code"}).service_name == "ccagent"
 
 
-@pytest.mark.parametrize(("tier", "kept"), [("1", {}), ("2", {"enduser.id": "ada"})])
-def test_attributes_that_name_a_person_leave_from_tier_2_on(tier: str, kept: dict[str, str]) -> None:
-    env = {"OTEL_RESOURCE_ATTRIBUTES": "enduser.id=ada", "CCAGENT_PRIVACY_TIER": tier}
+@pytest.mark.parametrize(("tier", "identity"), [("1", None), ("2", "ada")])
+def test_who_somebody_is_never_stands_on_the_resource_and_leaves_from_tier_2_on(tier: str, identity: str | None) -> None:
+    env = {"OTEL_RESOURCE_ATTRIBUTES": "enduser.id=ada,user.email=a@b,team=x", "CCAGENT_PRIVACY_TIER": tier}
 
-    assert settle(env, endpoint="localhost:4317").resource_attributes == kept
+    settings = settle(env, endpoint="localhost:4317")
+
+    assert settings.resource_attributes == {"team": "x"}
+    assert settings.identity == identity
+    assert any("user.email" in notice for notice in settings.notices)
 
 
 def test_delta_temporality_is_answered_with_a_notice() -> None:

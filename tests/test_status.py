@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from ccagent import status
+from ccagent.cli.output import status_lines
 from ccagent.clock import FakeClock
 from ccagent.config import load
 from ccagent.service.live import Live, StatusFile
@@ -146,3 +147,18 @@ def test_how_much_is_kept_of_how_much_and_since_when_is_shown(database: str) -> 
         "oldest_fact": "2026-09-21T14:12:21Z", "sealed_before": "2026-09-21T12:13:20Z",
         "last_prune": "2026-09-21T14:13:20Z", "next_prune": "2026-09-22T14:13:20Z",
     }  # fmt: skip
+
+
+def test_each_destination_has_a_line_of_its_own_on_the_screen(database: str) -> None:
+    told = {"endpoint": "https://cloud.example:443/otlp/v1/traces", "protocol": "http/protobuf"}
+    exports: dict[str, dict[str, object]] = {
+        "otlp/traces": {"endpoint": "http://127.0.0.1:4317", "protocol": "grpc", "state": "active", "backlog": 0},
+        "cloud/traces": told | {"state": "degraded", "backlog": 1_200},
+        "cloud/metrics": told | {"state": "active"},
+    }
+
+    lines = list(status_lines(alive(database, exports=exports, tier={"personal": 2})))
+
+    assert "export        tier 2; `ccagent status --otel` tells more" in lines
+    assert "  to          http://127.0.0.1:4317: traces active" in lines
+    assert "cloud         https://cloud.example:443: traces degraded (1,200 wait), metrics active" in lines

@@ -10,6 +10,7 @@ import click
 from ccagent import config_reference, otlp_settings
 from ccagent.cli.options import config_option, json_option, load_config
 from ccagent.cli.output import print_json
+from ccagent.config_file import UNNAMED
 from ccagent.config_keys import CONFIG_VARIABLE
 from ccagent.errors import ConfigError
 from ccagent.paths import display, expand, resolve
@@ -60,7 +61,8 @@ def check(config_path: Path | None) -> None:
         click.echo(f"ccagent: {notice}", err=True)
     click.echo(f"{display(config.file) if config.file else 'no configuration file'}: all is well")
     for destination in settings.destinations:
-        click.echo(f"{destination.signal} go to {destination.url} by {destination.protocol}")
+        name = "" if destination.name == UNNAMED else f"{destination.name} at "
+        click.echo(f"{destination.signal} go to {name}{destination.url} by {destination.protocol}")
     if not settings.enabled:
         click.echo("nothing leaves this machine")
 

@@ -82,11 +82,35 @@ def status_lines(status: Mapping[str, object]) -> Iterator[str]:
     pid = f" (pid {status['pid']})" if status.get("running") and status.get("pid") else ""
     yield _line("ccagent", running + pid)
     for name, value in status.items():
-        if name not in _STATUS_HANDLED and value not in (None, [], {}):
+        if name == "export" and isinstance(value, Mapping):
+            yield from _export_lines(value)
+        elif name not in _STATUS_HANDLED and value not in (None, [], {}):
             yield _line(name.replace("_", " "), _described(name, value))
     problems = status.get("problems")
     for problem in problems if isinstance(problems, Sequence) and not isinstance(problems, str) else ():
         yield _line("problem", _plain(problem))
+
+
+def _export_lines(export: Mapping[str, object]) -> Iterator[str]:
+    """Give a line for the tier, and one for each destination: its signals and how they are."""
+    if "tier" not in export:
+        yield _line("export", str(export.get("state")))
+        return
+    yield _line("export", f"tier {export['tier']}; `ccagent status --otel` tells more")
+    signals: dict[str, list[str]] = {}
+    places: dict[str, str] = {}
+    for key, to in export.items():
+        if not key.endswith("_to"):
+            continue
+        name, _, signal = key.removesuffix("_to").rpartition("/")
+        told = export.get(key.removesuffix("_to"))
+        state = str(told.get("state")) if isinstance(told, Mapping) and told.get("state") else ""
+        backlog = told.get("backlog") if isinstance(told, Mapping) else None
+        waiting = f" ({backlog:,} wait)" if isinstance(backlog, int) and backlog else ""
+        signals.setdefault(name, []).append(" ".join(filter(None, (signal, state))) + waiting)
+        places.setdefault(name, "/".join(str(to).rpartition(" ")[2].split("/")[:3]))
+    for name, said in signals.items():
+        yield _line(_plain(name or "  to"), f"{places[name]}: {', '.join(said)}")
 
 
 def _line(label: str, text: str) -> str:

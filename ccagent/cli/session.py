@@ -11,6 +11,7 @@ from ccagent.cli.links_section import links_document, links_section
 from ccagent.cli.options import config_option, db_option, json_option, load_config
 from ccagent.cli.output import print_json
 from ccagent.cli.session_output import print_sections, sections, session_document
+from ccagent.cli.session_tree import tree_document, tree_section
 from ccagent.errors import NoDataError, UsageError
 from ccagent.paths import display
 
@@ -19,6 +20,7 @@ from ccagent.paths import display
 @click.argument("session_id", metavar="ID")
 @click.option("--turns", is_flag=True, help="Every turn, with the parts of its time.")
 @click.option("--timeline", is_flag=True, help="Every fact, by time.")
+@click.option("--tree", is_flag=True, help="Requests, calls and sub-agents below their turns, with the trace ids.")
 @click.option("--links", is_flag=True, help="What it worked on, with the evidence of each link.")
 @json_option
 @db_option
@@ -27,6 +29,7 @@ def command(
     session_id: str,
     turns: bool,
     timeline: bool,
+    tree: bool,
     links: bool,
     as_json: bool,
     db: str | None,
@@ -49,9 +52,17 @@ def command(
             raise UsageError(f"{session_id!r} begins several ids: {', '.join(found)}; give more of it")
         view = session_view(reader, found[0], time.time_ns() // 1_000_000)
         worked_on = session_links(reader, found[0]) if links else None
+        roots = None
+        if tree:
+            from ccagent.export.otlp.tree import session_tree
+
+            roots = session_tree(reader, found[0])
     if as_json:
         document = session_document(view, timeline=timeline)
+        if roots is not None:
+            document["tree"] = tree_document(roots)
         print_json(document if worked_on is None else document | {"links": links_document(worked_on)})
     else:
+        found_tree = () if roots is None else (tree_section(roots, everything=turns),)
         found_links = () if worked_on is None else (links_section(worked_on),)
-        print_sections([*sections(view, turns=turns, timeline=timeline), *found_links])
+        print_sections([*sections(view, turns=turns, timeline=timeline), *found_tree, *found_links])

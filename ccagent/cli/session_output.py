@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import click
 
 from ccagent.cli.output import clean, money, rfc3339, terminal_width
+from ccagent.facts.model import KEY_PREFIXES, EventType
+from ccagent.facts.trace_ids import span_id, trace_id
 
 if TYPE_CHECKING:
     from ccagent.store.session import Event, SessionView
@@ -223,8 +225,11 @@ def _amounts(amounts: Amounts) -> dict[str, object]:
 
 def _turn_object(turn: Turn) -> dict[str, object]:
     parts = turn.parts
+    key = KEY_PREFIXES[EventType.TURN] + turn.id
     return {
         "turn": turn.id,
+        "trace_id": trace_id(key).hex(),
+        "span_id": span_id(key).hex(),
         "started_at": rfc3339(turn.started_at),
         "ended_at": rfc3339(turn.ended_at),
         "status": turn.status,
@@ -242,12 +247,15 @@ def _turn_object(turn: Turn) -> dict[str, object]:
 
 
 def _run_object(run: Run) -> dict[str, object]:
+    key = KEY_PREFIXES[EventType.SUBAGENT_RUN] + run.agent
     return {
         "agent": run.agent,
         "type": run.type,
         "parent": run.parent,
         "depth": run.depth,
         "turn": run.turn,
+        "trace_id": trace_id(key if run.turn is None else KEY_PREFIXES[EventType.TURN] + run.turn).hex(),
+        "span_id": span_id(key).hex(),
         "started_at": rfc3339(run.started_at),
         "ended_at": rfc3339(run.ended_at),
         "status": run.status,

@@ -9,6 +9,7 @@ from typing import Final
 from ccagent.errors import UsageError
 
 _AGO = re.compile(r"([0-9]{1,5})([mhdw])")
+_LENGTH = re.compile(r"([0-9]{1,5})([smhd])")
 _UNIT_MS: Final = {"m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 
 
@@ -42,6 +43,13 @@ def parse_moment(text: str, now_ms: int, zone: dt.tzinfo | None, option: str) ->
         raise UsageError(
             f"{option}: {text!r} is no moment; write 2025-01-31, 2025-01-31T08:00, 7d, 24h or today"
         ) from error
+
+
+def parse_duration(text: str, option: str) -> float:
+    """Give a length of time (90s, 10m, 2h, 1d) in seconds; UsageError for what is none."""
+    if match := _LENGTH.fullmatch(text.strip().lower()):
+        return int(match[1]) * _UNIT_MS.get(match[2], 1_000) / 1_000
+    raise UsageError(f"{option}: {text!r} is no length of time; write such as 90s, 10m or 2h")
 
 
 def _start_of(day: dt.date, zone: dt.tzinfo | None) -> int:

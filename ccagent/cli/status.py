@@ -15,16 +15,26 @@ from ccagent.errors import NotRunningError
 @click.command(name="status")
 @db_option
 @config_option
+@click.option("--otel", is_flag=True, help="Show the export: tier, destinations and how they are, label budgets.")
 @json_option
 @click.pass_context
-def command(ctx: click.Context, db: str | None, config_path: Path | None, as_json: bool) -> None:
+def command(ctx: click.Context, db: str | None, config_path: Path | None, otel: bool, as_json: bool) -> None:
     """Show on one screen whether it runs and what it has; ends with 3 where it does not run."""
     config = load_config(config_path, db=db)
-    from ccagent.status import collect
+    if otel:
+        from ccagent import otel_status
 
-    status = collect(config, os.environ)
+        status = otel_status.collect(config, os.environ)
+    else:
+        from ccagent.status import collect
+
+        status = collect(config, os.environ)
     if as_json:
         print_json(status)
+    elif otel:
+        from ccagent.cli.otel_output import print_otel
+
+        print_otel(status)
     else:
         print_status(status)
     ctx.exit(0 if status.get("running") else NotRunningError.exit_code)

@@ -2,17 +2,19 @@
 
 prometheus_client's encoders build a dictionary and sort it for every sample of every scrape: 6 to 10 microseconds a
 sample, most of the time of a page of 5,000 series. Series hardly change between two scrapes, so their label texts are
-kept here and a sample costs a string. The tests hold these pages against prometheus_client's own.
+kept here and a sample costs a string; the text of a whole family is kept with it. The tests hold these pages against
+prometheus_client's own.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from itertools import accumulate
+from itertools import accumulate, repeat
 from typing import Final
 
+from ccagent.metrics.exemplars import Exemplar
 from ccagent.metrics.snapshot import Family, Point, Snapshot
 from ccagent.metrics.spec import Kind
 
@@ -26,9 +28,14 @@ TEXTS_CACHED: Final = 16_384
 def write(snapshot: Snapshot, *, openmetrics: bool) -> bytes:
     """The page as UTF-8. Only OpenMetrics has units, `_created` and an end mark."""
     lines: list[str] = []
+    kept = "openmetrics" if openmetrics else "text"
     for family in snapshot.families:
         lines += _head(family, openmetrics)
-        lines += _samples(family, openmetrics)
+        for piece in family.pieces or (family,):
+            text = piece.texts.get(kept)
+            if text is None:
+                text = piece.texts[kept] = "\n".join(_samples(piece, openmetrics))
+            lines.append(text)
     if openmetrics:
         lines.append("# EOF")
     return ("\n".join(lines) + "\n").encode() if lines else b""
@@ -67,22 +74,31 @@ def _samples(family: Family, openmetrics: bool) -> Iterator[str]:
     for point in family.points:
         text = _text(labels, point.labels)
         if point.counts is None:
-            yield f"{shown}{text} {number(point.value)}"
+            value = point.value
+            yield f"{shown}{text} {value}" if type(value) is int else f"{shown}{text} {number(value)}"
         else:
-            yield from _histogram_lines(name, labels, limits, point, text)
+            yield from _histogram_lines(name, labels, limits, point, text, openmetrics=openmetrics)
         if openmetrics and spec.kind is not Kind.GAUGE:
             yield f"{name}_created{text} {point.created_ms / 1_000!r}"
 
 
 def _histogram_lines(
-    name: str, labels: tuple[str, ...], limits: tuple[str, ...], point: Point, text: str
+    name: str, labels: tuple[str, ...], limits: tuple[str, ...], point: Point, text: str, *, openmetrics: bool
 ) -> Iterator[str]:
-    """Buckets count everything up to their bound here, while a point's counts are apart."""
+    """Buckets count everything up to their bound here, while a point's counts are apart. Only OpenMetrics has exemplars."""
     texts = _bucket_texts(labels, point.labels, limits)
-    for bucket, count in zip(texts, accumulate(point.counts or ()), strict=True):
-        yield f"{name}_bucket{bucket} {count}"
+    examples: Iterable[Exemplar | None] = (point.exemplars if openmetrics else None) or repeat(None, len(limits))
+    for bucket, count, example in zip(texts, accumulate(point.counts or ()), examples, strict=True):
+        line = f"{name}_bucket{bucket} {count}"
+        yield line if example is None else line + _example(example)
     yield f"{name}_count{text} {point.value}"
     yield f"{name}_sum{text} {number(point.sum or 0.0)}"
+
+
+def _example(one: Exemplar) -> str:
+    """` # {trace_id="…",span_id="…"} value time`: 79 letters of labels, of 128 that the format allows."""
+    ids = f'trace_id="{one.trace}",span_id="{one.span}"'
+    return f" # {{{ids}}} {number(float(one.value))} {one.at_ms / 1_000!r}"
 
 
 @lru_cache(maxsize=TEXTS_CACHED)

@@ -7,25 +7,20 @@ whatever a cloned repository says.
 
 from __future__ import annotations
 
-import errno
 import os
-import stat
-import tomllib
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from ccagent.export.project_files import HIGHEST_TIER, NOTHING, PROJECT_FILE, PROJECT_FILE_LIMIT, Said, look
 from ccagent.store import filesystem
 
 if TYPE_CHECKING:
     from ccagent.export.otlp.attributes import AttributeValue
 
-HIGHEST_TIER: Final = 2
-
-PROJECT_FILE: Final = ".ccagent.toml"
-
-PROJECT_FILE_LIMIT: Final = 64 * 1024
-"""Bytes; a real one has one line. Anything longer is not ours."""
+__all__ = ["PROJECT_FILE", "PROJECT_FILE_LIMIT", "Policy", "TierResolver", "cut", "effective", "permit"]
 
 CACHE_MS: Final = 60_000
 """How long a project's answer is kept: a changed file takes effect within a minute, a busy session costs one look."""
@@ -33,30 +28,86 @@ CACHE_MS: Final = 60_000
 CACHE_ENTRIES: Final = 4_096
 """Folders remembered at once; beyond that the memory starts anew."""
 
+NOTICES: Final = 64
+"""Sentences kept for the owner: hundreds of worktrees would say the same of hundreds of folders."""
+
 VALUE_LIMIT: Final = 2_048
 """Bytes of one attribute value; the usual receivers cut there themselves, some in the middle of a character."""
 
-REFUSED_KEYS: Final = ("endpoint", "headers", "otlp")
-"""Where telemetry goes is the owner's own choice; a file in a cloned repository must not redirect it."""
+ANONYMOUS_DIGITS: Final = 12
+"""Hexadecimal digits of an anonymous project: 48 bits tell more projects apart than anybody has."""
 
 SPAN_ATTRIBUTES: Final = frozenset({
-    "ccagent.agent.depth", "ccagent.background", "ccagent.client.entrypoint", "ccagent.client.version",
-    "ccagent.cost.usd", "ccagent.duration.estimated", "ccagent.exit_code", "ccagent.mcp.server", "ccagent.mcp.tool",
-    "ccagent.quality", "ccagent.status", "ccagent.tokens.cache_read", "ccagent.tokens.cache_write_1h",
-    "ccagent.tokens.cache_write_5m", "ccagent.tokens.input", "ccagent.tokens.output", "error.type", "gen_ai.agent.id",
-    "gen_ai.agent.name", "gen_ai.agent.version", "gen_ai.conversation.id", "gen_ai.operation.name",
+    "ccagent.agent.depth", "ccagent.agent.unlinked", "ccagent.background", "ccagent.client.entrypoint",
+    "ccagent.client.version", "ccagent.compaction.tokens_before", "ccagent.compaction.trigger",
+    "ccagent.context.utilization_ratio", "ccagent.cost.usd", "ccagent.duration.estimated", "ccagent.exit_code",
+    "ccagent.lines.added", "ccagent.lines.removed", "ccagent.link.type", "ccagent.mcp.server", "ccagent.mcp.tool",
+    "ccagent.permission.asked_person", "ccagent.permission.decision", "ccagent.permission_mode", "ccagent.project",
+    "ccagent.quality", "ccagent.retry.attempt", "ccagent.retry.attempts", "ccagent.retry_count", "ccagent.skill",
+    "ccagent.status", "ccagent.team", "ccagent.tokens.cache_read", "ccagent.tokens.cache_write_1h",
+    "ccagent.tokens.cache_write_5m", "ccagent.tokens.input", "ccagent.tokens.output", "ccagent.tool.result_size",
+    "ccagent.turn.index", "enduser.id", "error.type", "gen_ai.agent.id", "gen_ai.agent.name", "gen_ai.agent.version",
+    "gen_ai.conversation.compacted", "gen_ai.conversation.id", "gen_ai.operation.name",
     "gen_ai.provider.name", "gen_ai.request.model", "gen_ai.response.finish_reasons", "gen_ai.response.id",
     "gen_ai.response.model", "gen_ai.tool.call.id", "gen_ai.tool.name", "gen_ai.tool.type",
     "gen_ai.usage.cache_creation.input_tokens", "gen_ai.usage.cache_read.input_tokens",
     "gen_ai.usage.cache_write.input_tokens", "gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens",
     "gen_ai.usage.reasoning.output_tokens", "mcp.method.name", "session.id",
 })  # fmt: skip
-"""The only attribute keys that a span may carry. A list of what may leave, not of what may not."""
+"""The only attribute keys that a span, its events and its links may carry. A list of what may leave, not of what may
+not."""
+
+NATIVE_ATTRIBUTES: Final = frozenset({
+    "agent_id", "attempt", "cache_creation_tokens", "cache_read_tokens", "decision", "duration_ms", "error",
+    "input_tokens", "interaction.duration_ms", "interaction.sequence", "model", "output_tokens", "parent_agent_id",
+    "query_source", "response.has_tool_call", "span.type", "speed", "stop_reason", "success", "tool_name",
+    "tool_use_id", "user_prompt_length",
+})  # fmt: skip
+"""Names of the client's own spans, carried in addition where `otlp.native_names` asks for them."""
+
+LOG_ATTRIBUTES: Final = frozenset({
+    "ccagent.agent.depth", "ccagent.background", "ccagent.cache.cause", "ccagent.cache.judged",
+    "ccagent.cache.tokens_missed", "ccagent.client.entrypoint", "ccagent.client.version", "ccagent.command.local",
+    "ccagent.command.name", "ccagent.command.source", "ccagent.compaction.tokens_after",
+    "ccagent.compaction.tokens_before", "ccagent.compaction.tokens_saved", "ccagent.compaction.trigger",
+    "ccagent.cost.usd", "ccagent.duration.estimated", "ccagent.duration.seconds", "ccagent.error.attempts",
+    "ccagent.error.final", "ccagent.exit_code", "ccagent.git.confidence", "ccagent.git.files", "ccagent.git.kind",
+    "ccagent.hook.event", "ccagent.inferred", "ccagent.lines.added", "ccagent.lines.removed", "ccagent.mcp.server",
+    "ccagent.mcp.tool", "ccagent.permission_mode", "ccagent.previous_permission_mode", "ccagent.project",
+    "ccagent.prompt.kind", "ccagent.prompt.length", "ccagent.quality", "ccagent.record.type", "ccagent.retry_count",
+    "ccagent.run.failed", "ccagent.run.framework", "ccagent.run.kind", "ccagent.run.passed", "ccagent.run.skipped",
+    "ccagent.session.kind", "ccagent.skill", "ccagent.skill_trigger", "ccagent.status", "ccagent.task.state",
+    "ccagent.task.terminal", "ccagent.team", "ccagent.tokens.cache_read", "ccagent.tokens.cache_write_1h",
+    "ccagent.tokens.cache_write_5m", "ccagent.tokens.input", "ccagent.tokens.output", "ccagent.tool.danger",
+    "ccagent.tool.repeated", "ccagent.tool.result_size", "ccagent.tool.timed_out", "ccagent.tool.waited_for_human",
+    "enduser.id", "error.type", "gen_ai.agent.id", "gen_ai.agent.name", "gen_ai.conversation.id",
+    "gen_ai.operation.name", "gen_ai.provider.name", "gen_ai.request.model", "gen_ai.response.finish_reasons",
+    "gen_ai.response.id", "gen_ai.tool.call.id", "gen_ai.tool.name", "gen_ai.usage.input_tokens",
+    "gen_ai.usage.output_tokens", "session.id",
+})  # fmt: skip
+"""The same of log records."""
+
+NATIVE_EVENT_ATTRIBUTES: Final = frozenset({
+    "agent_type", "app.entrypoint", "app.version", "attempt", "cache_creation_tokens", "cache_read_tokens",
+    "command_name", "cost_usd", "cost_usd_micros", "decision", "decision_source", "decision_type", "duration_ms",
+    "error", "error_type", "event.name", "event.timestamp", "from_mode", "hook_event", "input_tokens",
+    "invocation_trigger", "is_async", "model", "num_blocking", "num_cancelled", "num_hooks", "num_non_blocking_error",
+    "num_success", "output_tokens", "post_tokens", "pre_tokens", "prompt_length", "query_source", "session.id",
+    "skill.name", "source", "speed", "success", "to_mode", "tool_name", "tool_result_size_bytes", "tool_use_id",
+    "total_duration_ms", "total_tool_uses", "trigger",
+})  # fmt: skip
+"""The same of events that go by the names of Claude Code's own telemetry."""
 
 
-def permit(attributes: Mapping[str, AttributeValue]) -> dict[str, AttributeValue]:
-    """The attributes that may leave, texts cut to `VALUE_LIMIT` bytes."""
-    return {key: _short(value) for key, value in attributes.items() if key in SPAN_ATTRIBUTES}
+def permit(
+    attributes: Mapping[str, AttributeValue], allowed: frozenset[str] = SPAN_ATTRIBUTES
+) -> dict[str, AttributeValue]:
+    """Of the attributes those that may leave, texts cut to `VALUE_LIMIT` bytes."""
+    return {
+        key: value if type(value) is str and len(value) <= VALUE_LIMIT and value.isascii() else _short(value)
+        for key, value in attributes.items()
+        if key in allowed
+    }
 
 
 def cut(text: str) -> str:
@@ -77,11 +128,36 @@ def effective(project_tier: int | None, personal_tier: int | None) -> int:
     return min(HIGHEST_TIER if project_tier is None else project_tier, personal_tier or 0)
 
 
-class TierResolver:
-    """Finds the tier of a folder from the `.ccagent.toml` files between it and its git root.
+def anonymous(project: str, key: str) -> str:
+    """A project's path as a number that only who has `key` can find out; the same for ever under the same key."""
+    digest = blake2b(project.encode("utf-8", "surrogatepass"), key=key.encode()[: blake2b.MAX_KEY_SIZE])
+    return digest.hexdigest()[:ANONYMOUS_DIGITS]
 
-    Where several say something, the lowest holds. A file that cannot be read or understood means tier 0. `notices`
-    collects what the owner should know, each sentence once. Not for use by several threads at a time.
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What may leave of a piece of work: its effective tier, and the names under which it leaves.
+
+    `project` is an anonymous number or the name that the project's own file gives it, `identity` the owner's
+    self-chosen name, only at tier 2. At tier 0 there are no names.
+    """
+
+    tier: int
+    project: str | None = None
+    team: str | None = None
+    identity: str | None = None
+
+
+WITHHELD: Final = Policy(tier=0)
+
+
+class TierResolver:
+    """Finds what may leave of work done in a folder, from the `.ccagent.toml` files between it and its git root.
+
+    Where several say something, the lowest tier and the nearest name hold. A file that cannot be read or understood
+    means tier 0. `key` is the secret under which projects are numbered (without one they have no number), `identity`
+    what the owner is called at tier 2. `notices` collects what the owner should know, each sentence once, `files` the
+    project files that took part. Not for use by several threads at a time.
     """
 
     def __init__(
@@ -89,105 +165,64 @@ class TierResolver:
         personal_tier: int | None,
         now_ms: Callable[[], int],
         *,
+        key: str | None = None,
+        identity: str | None = None,
         network_mounts: Callable[[], tuple[str, ...]] = filesystem.network_mounts,
     ) -> None:
         self.notices: list[str] = []
+        self.files: dict[str, int] = {}
         self._personal = personal_tier
         self._now_ms = now_ms
+        self.key = key
+        self._identity = identity
         self._network_mounts = network_mounts
         self._mounts: tuple[str, ...] = ()
         self._mounts_until = 0
-        self._cache: dict[str, tuple[int, int]] = {}
+        self._cache: dict[str, tuple[Said, int]] = {}
 
     def tier(self, cwd: str | None) -> int:
         """The effective tier of work done in `cwd`; None or a path of another system has no project file."""
+        return effective(self._said(cwd).tier, self._personal) if self._personal else 0
+
+    def policy(self, cwd: str | None, project: str | None) -> Policy:
+        """What may leave of work done in `cwd` for `project` (a path): the lower tier of both folders."""
         if not self._personal:
-            return 0
-        if cwd is None or not cwd.startswith("/") or "\0" in cwd:
-            return effective(None, self._personal)
+            return WITHHELD
+        said = self._said(cwd)
+        if project != cwd:
+            said = said.above(self._said(project))
+        tier = effective(said.tier, self._personal)
+        if tier == 0:
+            return WITHHELD
+        name = said.project
+        if name is None and project and self.key:
+            name = anonymous(project, self.key)
+        return Policy(
+            tier=tier, project=name, team=said.team, identity=self._identity if tier >= HIGHEST_TIER else None
+        )
+
+    def _said(self, folder: str | None) -> Said:
+        if folder is None or not folder.startswith("/") or "\0" in folder:
+            return NOTHING
         now = self._now_ms()
-        held = self._cache.get(cwd)
+        held = self._cache.get(folder)
         if held is not None and 0 <= held[1] - now <= CACHE_MS:
             return held[0]
-        project = self._project_tier(cwd, now)
-        if project is not None and self._personal > project:
-            self._notice(
-                f"the project in {cwd} allows tier {project}; the personal tier {self._personal} is lowered to it"
-            )
-        found = effective(project, self._personal)
-        if len(self._cache) >= CACHE_ENTRIES:
-            self._cache.clear()
-        self._cache[cwd] = (found, now + CACHE_MS)
-        return found
-
-    def _project_tier(self, cwd: str, now: int) -> int | None:
         if not 0 <= self._mounts_until - now <= CACHE_MS:
             self._mounts, self._mounts_until = self._network_mounts(), now + CACHE_MS
-        lowest: int | None = None
-        folder = Path(os.path.normpath(cwd))
-        for level in (folder, *folder.parents):
-            if any(level.is_relative_to(mount) for mount in self._mounts):
-                # A look there may hang for minutes, and not looking may miss a bound.
-                self._notice(f"{level} lies on a network mount, where {PROJECT_FILE} is not looked for: tier 0")
-                return 0
-            said = self._read(level / PROJECT_FILE)
-            if said is not None:
-                lowest = said if lowest is None else min(lowest, said)
-            if os.path.lexists(level / ".git"):
-                break
-        return lowest
-
-    def _read(self, path: Path) -> int | None:
-        """The tier that the file names, None without file or key, 0 where it cannot be trusted."""
-        try:
-            text = _regular_text(path)
-            if text is None:
-                return None
-            table = tomllib.loads(text)
-        except (OSError, ValueError) as error:
-            self._notice(f"{path} cannot be used ({_why(error)}): tier 0 until it is corrected or removed")
-            return 0
-        for key in REFUSED_KEYS:
-            if key in table:
-                self._notice(f"{path}: {key!r} is refused in a project file; set it in your own configuration")
-        tier = table.get("tier")
-        if tier is None:
-            return None
-        if isinstance(tier, bool) or not isinstance(tier, int) or not 0 <= tier <= HIGHEST_TIER:
-            self._notice(f"{path}: tier must be 0, 1 or 2: tier 0 until it is corrected")
-            return 0
-        return tier
+        said = look(Path(os.path.normpath(folder)), self._mounts, self._notice)
+        if said.tier is not None and (self._personal or 0) > said.tier:
+            self._notice(
+                f"the project in {folder} allows tier {said.tier}; the personal tier {self._personal} is lowered to it"
+            )
+        if len(self._cache) >= CACHE_ENTRIES:
+            self._cache.clear()
+            self.files.clear()
+        for file in said.files:
+            self.files[file] = effective(said.tier, self._personal)
+        self._cache[folder] = (said, now + CACHE_MS)
+        return said
 
     def _notice(self, text: str) -> None:
-        if text not in self.notices:
+        if text not in self.notices and len(self.notices) < NOTICES:
             self.notices.append(text)
-
-
-def _regular_text(path: Path) -> str | None:
-    """The text of a regular file of at most `PROJECT_FILE_LIMIT` bytes, None where there is none.
-
-    Raises OSError for links, other kinds of files and refusals, ValueError for what is too long or no UTF-8.
-    """
-    try:
-        # O_NONBLOCK: a planted FIFO must not stop the thread.
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
-            return None
-        raise
-    with os.fdopen(handle, "rb") as file:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise ValueError("not a regular file")
-        content = file.read(PROJECT_FILE_LIMIT + 1)
-    if len(content) > PROJECT_FILE_LIMIT:
-        raise ValueError(f"longer than {PROJECT_FILE_LIMIT} bytes")
-    return content.decode("utf-8")
-
-
-def _why(error: OSError | ValueError) -> str:
-    """The reason without the file's content."""
-    if isinstance(error, tomllib.TOMLDecodeError):
-        return "not TOML"
-    if isinstance(error, UnicodeDecodeError):
-        return "not UTF-8"
-    return str(error.strerror if isinstance(error, OSError) else error)

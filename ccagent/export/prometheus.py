@@ -13,9 +13,10 @@ from typing import Any, Final
 
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
-from prometheus_client.samples import Sample
+from prometheus_client.samples import Exemplar, Sample
 
 from ccagent.export.exposition import BOUND, bounds, write
+from ccagent.metrics.exemplars import Exemplar as MetricExemplar
 from ccagent.metrics.snapshot import Family, Point, Snapshot
 from ccagent.metrics.spec import Kind
 
@@ -45,7 +46,7 @@ class _Metric:
 class SnapshotCollector(Collector):
     """Gives prometheus_client the families of a snapshot that is taken when it collects.
 
-    `created` adds the `_created` samples. Registering it reads nothing: `describe` is empty.
+    `created` adds the `_created` samples, and exemplars. Registering it reads nothing: `describe` is empty.
     """
 
     def __init__(self, take: Callable[[], Snapshot], *, created: bool = False) -> None:
@@ -80,14 +81,23 @@ def _samples(family: Family, created: bool) -> Iterator[Sample]:
         if point.counts is None:
             yield Sample(spec.prometheus_name, pairs, point.value)
         else:
-            yield from _histogram_samples(name, pairs, limits, point)
+            yield from _histogram_samples(name, pairs, limits, point, exemplars=created)
         if created and spec.kind is not Kind.GAUGE:
             yield Sample(name + "_created", pairs, point.created_ms / 1_000)
 
 
-def _histogram_samples(name: str, pairs: dict[str, str], limits: tuple[str, ...], point: Point) -> Iterator[Sample]:
+def _exemplar(one: MetricExemplar | None) -> Exemplar | None:
+    if one is None:
+        return None
+    return Exemplar({"trace_id": one.trace, "span_id": one.span}, one.value, one.at_ms / 1_000)
+
+
+def _histogram_samples(
+    name: str, pairs: dict[str, str], limits: tuple[str, ...], point: Point, *, exemplars: bool
+) -> Iterator[Sample]:
     """Buckets count everything up to their bound here, while a point's counts are apart."""
-    for limit, count in zip(limits, accumulate(point.counts or ()), strict=True):
-        yield Sample(name + "_bucket", {**pairs, BOUND: limit}, count)
+    examples = (point.exemplars if exemplars else None) or (None,) * len(limits)
+    for limit, count, example in zip(limits, accumulate(point.counts or ()), examples, strict=True):
+        yield Sample(name + "_bucket", {**pairs, BOUND: limit}, count, exemplar=_exemplar(example))
     yield Sample(name + "_count", pairs, point.value)
     yield Sample(name + "_sum", pairs, point.sum or 0.0)

@@ -51,6 +51,8 @@ class Batch:
         """Turn → sessions that hold its prompt: more than one where a session was copied."""
         self.failures: dict[str, int] = {}
         """Source → records on which a rule failed: a defect of this version; they are quarantined."""
+        self.nameless_calls = 0
+        """Tool calls that are no facts, since nothing tells them from others."""
         self.bytes = 0
 
     def get(self, event_type: int, native: str, file: int, offset: int, length: int) -> tuple[Partial, bool]:

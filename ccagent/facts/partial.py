@@ -69,6 +69,8 @@ class Partial:
     result: Result | None = None
     # what the batch decides
     closing: bool = False
+    pause_ms: int = 0
+    """Of a prompt: how long nothing was written before it, as far as that was no idle time. Booked, not kept."""
     file: int = 0
     offset: int = 0
     length: int = 0

@@ -57,6 +57,15 @@ def again(*, tool: str, place: int, count: int, failed: bool) -> Again:
     )
 
 
+def pause_of(gap_ms: int) -> int:
+    """Milliseconds that a person took before a prompt, from the time since the record before it.
+
+    Rule: all of it up to STALL_MS; of a longer gap nothing. Reason: who answers within minutes has read and typed; who
+    comes back later was away. Cannot see: reading while the agent works.
+    """
+    return gap_ms if 0 < gap_ms <= STALL_MS else 0
+
+
 def request_stalled(gap_ms: int) -> bool:
     """Whether the wait for a reply was a stall.
 

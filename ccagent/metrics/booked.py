@@ -10,7 +10,10 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from ccagent.facts.partial import Partial
 from ccagent.metrics.catalogue import METRICS
+from ccagent.metrics.compat import COMPAT
+from ccagent.metrics.exemplars import Place
 from ccagent.metrics.labels import OVERFLOW
 from ccagent.metrics.spec import Kind
 
@@ -27,13 +30,15 @@ class Booking:
 
     `amounts`: integer growth (micro-dollars for cost).
     `observations`: counts per bucket, not cumulative, the last one above all bounds; and the sum of the values.
+    `examples`: of each bucket the last value, with its fact. They are no totals: whoever adds bookings drops them.
     """
 
-    __slots__ = ("amounts", "observations")
+    __slots__ = ("amounts", "examples", "observations")
 
     def __init__(self) -> None:
         self.amounts: dict[SeriesKey, int] = {}
         self.observations: dict[SeriesKey, tuple[list[int], float]] = {}
+        self.examples: dict[Place, tuple[float, Partial]] = {}
 
     def count(self, metric: str, labels: tuple[str, ...] = (), amount: int = 1, exportable: bool = True) -> None:
         """Book `amount` on a counter; nothing for 0. ValueError when negative: a total never falls."""
@@ -45,18 +50,24 @@ class Booking:
         amounts = self.amounts
         amounts[key] = amounts.get(key, 0) + amount
 
-    def observe(self, metric: str, labels: tuple[str, ...], value: float, exportable: bool = True) -> None:
+    def observe(
+        self, metric: str, labels: tuple[str, ...], value: float, exportable: bool = True, of: Partial | None = None
+    ) -> None:
         """Book one observation (seconds, or the metric's own unit); a negative one counts as 0.
 
-        Clocks step back between two lines of a transcript; a negative part would let the sum fall.
+        Clocks step back between two lines of a transcript; a negative part would let the sum fall. `of`: the fact that
+        it was made of, as an example of its bucket.
         """
         if not value > 0:
             value = 0.0
         key = (metric, labels, exportable)
         bounds = _BOUNDS[metric]
         counts, total = self.observations.get(key) or ([0] * (len(bounds) + 1), 0.0)
-        counts[bisect_left(bounds, value)] += 1
+        bucket = bisect_left(bounds, value)
+        counts[bucket] += 1
         self.observations[key] = (counts, total + value)
+        if of is not None:
+            self.examples[metric, labels, exportable, bucket] = (value, of)
 
     def merge(self, observations: Mapping[SeriesKey, tuple[Sequence[int], float]]) -> None:
         """Add observations that were collected elsewhere."""
@@ -74,6 +85,7 @@ class Booking:
         """Forget everything booked, after its transaction ended."""
         self.amounts.clear()
         self.observations.clear()
+        self.examples.clear()
 
     def __bool__(self) -> bool:
         return bool(self.amounts or self.observations)
@@ -86,7 +98,7 @@ def faults(booking: Booking) -> list[str]:
         *((key, Kind.COUNTER) for key in booking.amounts),
         *((key, Kind.HISTOGRAM) for key in booking.observations),
     ]:
-        spec = METRICS.get(metric)
+        spec = METRICS.get(metric) or COMPAT.get(metric)
         if spec is None:
             found.append(f"{metric}: not in the catalogue")
         elif spec.kind is not kind:

@@ -9,7 +9,9 @@ from typing import Final
 from ccagent.facts.model import QUALITY_NAMES, STATUS_NAMES
 from ccagent.facts.naming import PROVIDERS
 from ccagent.metrics import names
+from ccagent.metrics.happenings import HAPPENINGS
 from ccagent.metrics.spec import PROJECT, Kind, MetricSpec
+from ccagent.metrics.standing import STANDING
 
 AGENT_BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
 """Seconds. Agent work lasts from a file read to an hour's turn; the usual web buckets end at 10 s."""
@@ -26,7 +28,6 @@ MICRO: Final = 1_000_000
 TOKEN_KINDS: Final = ("input", "output", "cache_read", "cache_write_5m", "cache_write_1h")
 UNKNOWN_PROVIDER: Final = "unknown"
 SESSION_TYPES: Final = ("resumed", "forked", "fresh")
-ACTIVE_TYPES: Final = ("live", "day")
 STOP_REASONS: Final = (
     "end_turn", "tool_use", "max_tokens", "stop_sequence", "pause_turn", "refusal", "none", "other",
 )  # fmt: skip
@@ -58,8 +59,10 @@ QUARANTINE_REASONS: Final = ("garbage", "truncated", "spliced", "oversize", "ref
 """`refused`: the line is sound, but the database does not take what it says."""
 PARSER_FAILURES: Final = ("garbage", "truncated", "spliced", "exception", "other")
 STORE_FAILURES: Final = ("busy", "full", "readonly", "io", "corrupt", "other")
-RELABELLED: Final = ("model", "type", "tool", "status", "mcp_server", "agent_type", "project", "cost", "other")
-"""What changed after its amount was booked; "cost" is a price that fell."""
+RELABELLED: Final = ("model", "type", "tool", "status", "mcp_server", "agent_type", "project", "cost", "link",
+                    "session", "other")
+"""What changed after its amount was booked; "cost" is a price that fell, "link" a link of a session that had closed,
+"session" one that was taken up again after it had closed."""
 BATCH_STATUSES: Final = ("ok", "error")
 SIGNALS: Final = ("traces", "metrics", "logs")
 EXPORT_STATUSES: Final = ("ok", "partial", "retry", "too_large", "config", "poison")
@@ -68,6 +71,8 @@ EXPORT_STATES: Final = ("disabled", "active", "degraded", "circuit_open", "half_
 TIERS: Final = ("0", "1", "2")
 PERIODS: Final = ("hourly", "daily", "weekly", "point")
 LATE_TYPES: Final = ("new", "changed")
+INVARIANTS: Final = ("tool_count", "token_sum")
+EVALUATIONS: Final = ("ok", "error")
 REMOVED_TYPES: Final = ("fact", "payload", "line")
 """What retention removes: facts, raw payloads of facts that stay, notes of bad lines."""
 
@@ -117,7 +122,7 @@ def _own(
     """A metric of ccagent's own work; shown from the first moment."""
     return MetricSpec(
         name=name, kind=Kind.HISTOGRAM if buckets else kind, unit=unit, help=text, source=source, labels=labels,
-        closed=closed or _closed(), fill=fill, valid=valid, buckets=buckets,
+        closed=closed or _closed(), fill=fill, valid=valid, buckets=buckets, exported="own" if kind is Kind.GAUGE else "",
     )  # fmt: skip
 
 
@@ -149,11 +154,9 @@ _FACTS: Final = (
           ("failure_class",), _closed(failure_class=API_FAILURES), fill=("failure_class",)),
     _fact(names.COMPACTIONS, "{compaction}", "compaction", "Compactions of the context by what caused them.",
           _TYPE, _closed(type=COMPACTION_TYPES), fill=_TYPE),
-    _fact(names.SESSIONS, "{session}", "session.lifecycle", "Sessions by how they began; sub-agents are none.",
+    _fact(names.SESSIONS, "{session}", "session.lifecycle",
+          "Sessions that ended (half an hour after their last record), by how they began.",
           ("type", PROJECT), _closed(type=SESSION_TYPES), fill=_TYPE),
-    _fact(names.SESSIONS_ACTIVE, "{session}", "latest record of each session",
-          "Sessions with a record in the last 30 minutes (live) or 24 hours (day).",
-          _TYPE, _closed(type=ACTIVE_TYPES), fill=_TYPE, kind=Kind.GAUGE),
     _fact(names.TURNS, "{turn}", "turn", "Turns that closed, by outcome.",
           ("status", PROJECT), _closed(status=STATUS_NAMES), fill=_STATUS),
     _fact(names.TURN_DURATION, "s", "turn", "Time from a turn's prompt to its end.",
@@ -201,6 +204,10 @@ _FOLLOWING: Final = (
          _TYPE, _closed(type=UNKNOWN_TYPES), fill=_TYPE),
     _own(names.PARSER_FALLBACKS, "{record}", "line", "Records read by a second-best rule.",
          ("parser", "reason"), _closed(parser=PARSERS, reason=FALLBACKS), fill=("parser", "reason")),
+    _own(names.INVARIANT_MISMATCHES, "{mismatch}", "llm.request",
+         "Messages that contradict themselves: a tool call that could not be told from others (tool_count), cache writes"
+         " whose part is more than their sum (token_sum). They stay as they are.",
+         _TYPE, _closed(type=INVARIANTS), fill=_TYPE),
     _own(names.QUARANTINE_LINES, "{line}", "reader", "Lines put aside because they could not be read whole.",
          _REASON, _closed(reason=QUARANTINE_REASONS), fill=_REASON),
     _own(names.WATCH_MISSED, "{change}", "scan", "File changes that the scan found and no event had announced."),
@@ -239,6 +246,8 @@ _SENDING: Final = (
          _EXPORT, _closed(signal=SIGNALS), kind=Kind.GAUGE),
     _own(names.EXPORT_STATE, "", "breaker", "1 for the state that the export is in, 0 for the others.",
          (*_EXPORT, "state"), _closed(signal=SIGNALS, state=EXPORT_STATES), fill=("state",), kind=Kind.GAUGE),
+    _own(names.ALERT_EVALUATIONS, "{evaluation}", "evaluation", "Evaluations of alert rules, by outcome.",
+         _STATUS, _closed(status=EVALUATIONS), fill=_STATUS),
     _own(names.STARTS, "{start}", "process start", "Starts of the daemon by privacy tier.",
          ("tier",), _closed(tier=TIERS), fill=("tier",)),
     _own(names.BUILD_INFO, "", "process", "1 while the daemon runs; its version is service.version in OTLP.",
@@ -248,7 +257,7 @@ _SENDING: Final = (
 )  # fmt: skip
 
 _BUDGETED: Final = tuple(
-    (spec.name, label) for spec in (*_FACTS, *_FOLLOWING, *_KEEPING, *_SENDING) for label in spec.open_labels
+    (spec.name, label) for spec in (*_FACTS, *HAPPENINGS, *_FOLLOWING, *_KEEPING, *_SENDING) for label in spec.open_labels
 )
 _OVERFLOW: Final = _own(
     names.METRICS_OVERFLOW,
@@ -265,6 +274,6 @@ _OVERFLOW: Final = _own(
 )
 
 METRICS: Final[Mapping[str, MetricSpec]] = MappingProxyType(
-    {spec.name: spec for spec in (*_FACTS, *_FOLLOWING, *_KEEPING, _OVERFLOW, *_SENDING)}
+    {spec.name: spec for spec in (*_FACTS, *HAPPENINGS, *STANDING, *_FOLLOWING, *_KEEPING, _OVERFLOW, *_SENDING)}
 )
 """All metrics by name (without prefix), in the order in which they are shown."""

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
 
 from ccagent.metrics.catalogue import METRICS
+from ccagent.metrics.compat import COMPAT
 
 OVERFLOW: Final = "_overflow_"
 """Stands for every value beyond the budget."""
@@ -23,7 +25,8 @@ MAX_LENGTH: Final = 128
 """Characters of a label value. The longest plugin tool name seen has 74; receivers cut at 1,024 or more."""
 
 BUDGETS: Final[Mapping[str, int]] = MappingProxyType(
-    {"model": 20, "tool": 50, "mcp_server": 30, "skill": 50, "agent_type": 30, "project": 50, "destination": 10}
+    {"model": 20, "tool": 50, "mcp_server": 30, "skill": 50, "agent_type": 30, "project": 50, "destination": 10,
+     "rule": 50}
 )
 """Values that an open label may take, a metric. Together they keep the page below 5,000 series."""
 
@@ -43,6 +46,12 @@ def sanitised(value: str) -> str:
     # A value of megabytes is cut before it is searched; sequences that are removed leave room for some of the rest.
     clean = _UNPRINTABLE.sub("_", _ESCAPE_SEQUENCE.sub("", value[: 4 * MAX_LENGTH]))
     return clean[:MAX_LENGTH] or EMPTY
+
+
+@lru_cache(maxsize=2_048)
+def project_label(project: str | None) -> str:
+    """The last folder of a project's path; never the path."""
+    return (project or "").replace("\\", "/").rstrip("/").rpartition("/")[2] or EMPTY
 
 
 class Budget:
@@ -69,7 +78,7 @@ class Budget:
         known = self._known.get((metric, label, value))
         if known is not None:
             return known
-        spec = METRICS[metric]
+        spec = METRICS.get(metric) or COMPAT[metric]
         if label not in spec.labels:
             raise ValueError(f"{metric} has no label {label!r}; it has {spec.labels}")
         closed = spec.closed.get(label)

@@ -8,38 +8,66 @@ moves no total; it is counted.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from functools import lru_cache
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+from ccagent.facts.decisions import decision_of
 from ccagent.facts.model import QUALITY_NAMES, STATUS_NAMES, EventType, Flag
 from ccagent.facts.naming import mcp_parts, provider_of
 from ccagent.facts.partial import Partial
 from ccagent.facts.pricing import KINDS
 from ccagent.facts.settle import Settled
+from ccagent.facts.windows import utilization, window
 from ccagent.metrics import names
 from ccagent.metrics.booked import Booking
-from ccagent.metrics.catalogue import UNKNOWN_PROVIDER, UNKNOWN_TYPES
+from ccagent.metrics.catalogue import UNKNOWN_PROVIDER
+from ccagent.metrics.happenings import EDIT_TOOLS, MAIN
 from ccagent.metrics.labels import Budget
+from ccagent.metrics.labels import project_label as project_label
+from ccagent.metrics.occurrences import Occurrences
+
+if TYPE_CHECKING:
+    from ccagent.metrics.compat_ledger import CompatLedger
 
 LLM_REQUEST: Final = int(EventType.LLM_REQUEST)
 TOOL_CALL: Final = int(EventType.TOOL_CALL)
-FILE_UPDATE: Final = int(EventType.FILE_UPDATE)
 
 Exportable = Callable[[str | None], bool]
 """Whether what happened in that cwd may leave the machine."""
 
+TypesOf = Callable[[Collection[str]], Mapping[str, str]]
+"""Ids of sub-agents → their types, of those that are known."""
 
-@lru_cache(maxsize=2_048)
-def project_label(project: str | None) -> str:
-    """The last folder of a project's path; never the path."""
-    return (project or "").replace("\\", "/").rstrip("/").rpartition("/")[2] or "unknown"
+DAY_MS: Final = 24 * 3_600 * 1_000
+
+_HUMAN: Final = int(Flag.HUMAN)
+_decided = lru_cache(maxsize=4_096)(decision_of)
+"""The same few tools are called again and again."""
+
+
+def no_types(agents: Collection[str]) -> Mapping[str, str]:
+    """Where nobody can be asked."""
+    del agents
+    return {}
 
 
 def token_kinds(fact: Partial) -> tuple[int, int, int, int, int]:
     """Tokens in the order of pricing.KINDS; writes with no split count as 5m."""
     hour = min(fact.token_cache_write_1h, fact.token_cache_write)
     return fact.token_input, fact.token_output, fact.token_cache_read, fact.token_cache_write - hour, hour
+
+
+@lru_cache(maxsize=1_024)
+def _window(model: str, day: int | None) -> int:
+    """The window of a model on a day (since the epoch, UTC): windows change at midnight."""
+    return window(model, 0, None if day is None else day * DAY_MS)[0]
+
+
+def part_used(model: str, prompt: int, at: int | None) -> float:
+    """As facts.windows.utilization of a window that no transcript states, looked up once a day and model."""
+    tokens = _window(model, None if at is None else at // DAY_MS)
+    return prompt / tokens if prompt <= tokens else utilization(model, prompt, at)
 
 
 class Ledger:
@@ -53,15 +81,28 @@ class Ledger:
         self._admit = budget.admit
         self.leaves = exportable
         """May be replaced while the daemon runs, when its destinations change."""
+        self.compat: CompatLedger | None = None
+        """Books the compatible set beside this, where it is switched on."""
         self._usage_sums: dict[tuple[str, str | None, bool], list[int]] = {}
         self._outcomes: dict[tuple[int, str, int, str | None, bool], int] = {}
         self._stops: dict[tuple[str, bool], int] = {}
+        self._agents: dict[tuple[str | None, bool], int] = {}
+        self._decisions: dict[tuple[str, tuple[str, str], bool], int] = {}
+        self.occurrences = Occurrences(booking, budget.admit)
+        """Books all other kinds of facts, and knows what has to be measured before the transaction is written."""
+        self.types_of: TypesOf = no_types
+        """Asked once a transaction for the sub-agents whose requests it books."""
 
     def clear(self) -> None:
         """Forget what was not posted, after a rollback."""
         self._usage_sums.clear()
         self._outcomes.clear()
         self._stops.clear()
+        self._agents.clear()
+        self._decisions.clear()
+        self.occurrences.clear()
+        if self.compat is not None:
+            self.compat.clear()
 
     def change(self, old: tuple[Partial, Settled, int] | None, fact: Partial, settled: Settled, closing: bool) -> int:
         """Book what `fact` is more than `old` (its row before, with what was booked of its cost); `closing` when it
@@ -80,23 +121,17 @@ class Ledger:
         elif kind == TOOL_CALL:
             if closing:
                 self._tool_call(fact, settled, leaves)
-        elif kind == FILE_UPDATE:
-            self._file_update(before, fact, leaves)
-        elif kind == EventType.SESSION:
-            if before is None:
-                self.booking.count(names.SESSIONS, ("fresh", self._project(names.SESSIONS, fact)), 1, leaves)
-        elif kind == EventType.TURN:
-            if closing:
-                self._turn(fact, settled, leaves)
-        elif kind == EventType.API_ERROR:
-            self._api_error(before, fact, closing, leaves)
-        elif closing:
-            self._written(fact, leaves)
+        else:
+            self.occurrences.change(before, fact, settled, closing, leaves)
+        if self.compat is not None:
+            self.compat.change(old, fact, settled, closing, leaves, booked)
         return booked
 
     def post(self) -> None:
         """Give the sums their labels and put them into the booking."""
         booking, admit = self.booking, self._admit
+        if self.compat is not None:
+            self.compat.post()
         for (model, project, leaves), sums in self._usage_sums.items():
             label = project_label(project)
             for kind, tokens, cost in zip(KINDS, sums[:5], sums[5:10], strict=True):
@@ -127,10 +162,16 @@ class Ledger:
                 booking.count(names.MCP_CALLS, labels, amount, leaves)
         for (stop, leaves), amount in self._stops.items():
             booking.count(names.STOP_REASONS, (admit(names.STOP_REASONS, "type", stop),), amount, leaves)
+        types = self.types_of({agent for agent, _ in self._agents if agent is not None}) if self._agents else {}
+        for (agent, leaves), amount in self._agents.items():
+            kind = MAIN if agent is None else types.get(agent, "")
+            booking.count(names.AGENT_REQUESTS, (admit(names.AGENT_REQUESTS, "agent_type", kind),), amount, leaves)
+        for (tool, decided, leaves), amount in self._decisions.items():
+            booking.count(names.TOOL_DECISIONS, decided, amount, leaves)
+            if tool in EDIT_TOOLS:
+                edited = admit(names.EDIT_DECISIONS, "tool", tool), decided[0]
+                booking.count(names.EDIT_DECISIONS, edited, amount, leaves)
         self.clear()
-
-    def _project(self, metric: str, fact: Partial) -> str:
-        return self._admit(metric, "project", project_label(fact.context.project))
 
     def _usage(self, old: tuple[Partial, Settled, int] | None, fact: Partial, settled: Settled, leaves: bool) -> int:
         key = fact.name or "", fact.context.project, leaves
@@ -181,7 +222,21 @@ class Ledger:
         if fact.occurred_at is not None and fact.ended_at is not None:
             began = fact.occurred_at if fact.result_at is None else min(fact.result_at, fact.occurred_at)
             label = self._admit(names.REQUEST_DURATION, "model", model)
-            booking.observe(names.REQUEST_DURATION, (label,), (fact.ended_at - began) / 1_000, leaves)
+            booking.observe(names.REQUEST_DURATION, (label,), (fact.ended_at - began) / 1_000, leaves, fact)
+        made_by = fact.context.agent, leaves
+        self._agents[made_by] = self._agents.get(made_by, 0) + 1
+        prompt = fact.token_input + fact.token_cache_read + fact.token_cache_write
+        stated = fact.attempts
+        held = prompt if stated is None or fact.size is None else fact.size
+        if held:
+            full = held / stated if stated else part_used(model, prompt, fact.occurred_at)
+            label = self._admit(names.CONTEXT_UTILIZATION, "model", model)
+            booking.observe(names.CONTEXT_UTILIZATION, (label,), full, leaves, fact)
+        if fact.label is None or fact.flags & Flag.ABORTED:
+            label = self._admit(names.TRUNCATED_MESSAGES, "model", model)
+            booking.count(names.TRUNCATED_MESSAGES, (label,), 1, leaves)
+        if fact.token_cache_write_1h > fact.token_cache_write:
+            booking.count(names.INVARIANT_MISMATCHES, ("token_sum",))
         if settled.quality:
             labels = self._admit(names.NONFINAL_TOKENS, "model", model), QUALITY_NAMES[settled.quality]
             booking.count(names.NONFINAL_TOKENS, labels, sum(token_kinds(fact)), leaves)
@@ -196,9 +251,20 @@ class Ledger:
             return
         outcome = TOOL_CALL, tool, settled.status, fact.context.project, leaves
         self._outcomes[outcome] = self._outcomes.get(outcome, 0) + 1
+        if fact.attempts:
+            booking.count(names.TOOL_RETRIES, (self._admit(names.TOOL_RETRIES, "tool", tool),), 1, leaves)
+        if fact.label is not None:
+            for pattern in fact.label.split("+"):
+                labels = self._admit(names.DANGEROUS_CALLS, "pattern", pattern), STATUS_NAMES[settled.status]
+                booking.count(names.DANGEROUS_CALLS, labels, 1, leaves)
         result = fact.result
         if result is None:
             return
+        mode = fact.context.permission_mode
+        decided = _decided(tool, settled.status, result.failure or None, fact.flags & _HUMAN, mode)
+        if decided is not None:
+            decision = tool, decided, leaves
+            self._decisions[decision] = self._decisions.get(decision, 0) + 1
         if fact.occurred_at is not None and result.at >= 0:
             seconds = (result.at - fact.occurred_at) / 1_000
             booking.observe(
@@ -206,6 +272,7 @@ class Ledger:
                 (self._admit(names.TOOL_DURATION, "tool", tool), STATUS_NAMES[settled.status]),
                 seconds,
                 leaves,
+                fact,
             )
         if result.failure:
             failed = (
@@ -213,59 +280,6 @@ class Ledger:
                 self._admit(names.TOOL_FAILURES, "failure_class", result.failure),
             )
             booking.count(names.TOOL_FAILURES, failed, 1, leaves)
-
-    def _file_update(self, before: Partial | None, fact: Partial, leaves: bool) -> None:
-        booking = self.booking
-        # one that is inferred is a deletion by a shell command, which no tool wrote
-        if before is None and not fact.flags & Flag.INFERRED:
-            booking.count(names.FILE_WRITES, (self._admit(names.FILE_WRITES, "tool", fact.name or ""),), 1, leaves)
-        old = before.result if before is not None else None
-        new = fact.result
-        if new is None:
-            return
-        for kind, now, then in (
-            ("added", new.added, old.added if old is not None else 0),
-            ("removed", new.removed, old.removed if old is not None else 0),
-        ):
-            growth = max(now, 0) - max(then, 0)
-            if growth > 0:
-                booking.count(names.LINES_CHANGED, (kind, self._project(names.LINES_CHANGED, fact)), growth, leaves)
-
-    def _turn(self, fact: Partial, settled: Settled, leaves: bool) -> None:
-        status = STATUS_NAMES[settled.status]
-        self.booking.count(names.TURNS, (status, self._project(names.TURNS, fact)), 1, leaves)
-        milliseconds = fact.reported_ms
-        if milliseconds is None and fact.occurred_at is not None and fact.ended_at is not None:
-            milliseconds = fact.ended_at - fact.occurred_at
-        if milliseconds is not None:
-            self.booking.observe(names.TURN_DURATION, (status,), milliseconds / 1_000, leaves)
-
-    def _api_error(self, before: Partial | None, fact: Partial, closing: bool, leaves: bool) -> None:
-        failure = self._admit(names.ERRORS, "failure_class", fact.failure or "unknown")
-        if closing:
-            self.booking.count(names.ERRORS, (failure,), 1, leaves)
-        growth = (fact.attempts or 0) - ((before.attempts or 0) if before is not None else 0)
-        if growth > 0:
-            self.booking.count(names.REQUEST_RETRIES, (failure,), growth, leaves)
-
-    def _written(self, fact: Partial, leaves: bool) -> None:
-        booking = self.booking
-        if fact.type == EventType.PROMPT:
-            kind = self._admit(names.PROMPTS, "type", fact.label or "other")
-            booking.count(names.PROMPTS, (kind, self._project(names.PROMPTS, fact)), 1, leaves)
-            if fact.label == "human" and fact.size is not None:
-                booking.observe(names.PROMPT_LENGTH, (), fact.size, leaves)
-        elif fact.type == EventType.COMPACTION:
-            trigger = self._admit(names.COMPACTIONS, "type", fact.name or "inferred")
-            booking.count(names.COMPACTIONS, (trigger,), 1, leaves)
-        elif fact.type == EventType.SUBAGENT_RUN:
-            kind = self._admit(names.AGENT_INVOCATIONS, "agent_type", fact.label or "")
-            booking.count(names.AGENT_INVOCATIONS, (kind,), 1, leaves)
-        elif fact.type == EventType.UNKNOWN:
-            # an unknown record has a fact of its own; one with a label tells of something new in a session
-            kind = fact.label or "record"
-            if fact.label != "record" and kind in UNKNOWN_TYPES:
-                booking.count(names.PARSER_UNKNOWN, (kind,), 1, True)
 
 
 def clipped(

@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import product
 from operator import itemgetter
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from ccagent.metrics.catalogue import METRICS
+from ccagent.metrics.exemplars import Exemplar, Found, newest_of
 from ccagent.metrics.spec import PROJECT, Kind, MetricSpec
 
 NO_START: Final = 0
@@ -20,6 +22,8 @@ NO_START: Final = 0
 
 LATEST_MS: Final = 1 << 62
 """Later than any start."""
+
+NO_EXEMPLARS: Final[Mapping[str, Found]] = MappingProxyType({})
 
 Labels = tuple[str, ...]
 Gauges = Mapping[tuple[str, Labels], int | float]
@@ -59,7 +63,7 @@ class Point(NamedTuple):
     """One series: `value` is what a counter or gauge shows (scaled) and a histogram's count of observations.
 
     `created_ms`: when its value was 0 (0 for gauges). `counts` and `sum`: of histograms only; counts per bucket, not
-    cumulative.
+    cumulative. `exemplars`: one a bucket, None where it has none; None altogether where no bucket has one.
     """
 
     labels: Labels
@@ -67,15 +71,20 @@ class Point(NamedTuple):
     created_ms: int
     counts: tuple[int, ...] | None = None
     sum: float | None = None
+    exemplars: tuple[Exemplar | None, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
     """A metric with its series. `spec.labels` are the labels that the points have: without the project, where it is
-    not shown."""
+    not shown. `texts`: what a rendering keeps of it; a family that has not changed is the same object at the next
+    scrape (metrics/remembered.py). `pieces`: of a large one, the families with parts of its points that it was put
+    together of, in order."""
 
     spec: MetricSpec
     points: tuple[Point, ...]
+    texts: dict[str, str] = field(default_factory=dict, compare=False, repr=False)
+    pieces: tuple[Family, ...] = field(default=(), compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,13 +130,14 @@ class History:
 class _Sum:
     """What one shown series is made of: the stored series that differ in what is not shown."""
 
-    __slots__ = ("counts", "created_ms", "sum", "value")
+    __slots__ = ("counts", "created_ms", "exemplars", "sum", "value")
 
     def __init__(self, created_ms: int, counts: list[int] | None) -> None:
         self.value = 0
         self.created_ms = created_ms
         self.counts = counts
         self.sum = 0.0
+        self.exemplars: tuple[Exemplar | None, ...] | None = None
 
 
 def snapshot(
@@ -137,20 +147,24 @@ def snapshot(
     *,
     project_label: bool,
     exportable_only: bool,
+    registry: Mapping[str, MetricSpec] = METRICS,
+    exemplars: Mapping[str, Found] = NO_EXEMPLARS,
 ) -> Snapshot:
     """All metrics as they stand: `stored` summed over what is not shown, zeros where the catalogue wants them.
 
     `exportable_only`: leave out amounts that may not leave the machine; gauges are the caller's to choose. Families of
-    facts are absent until the first catch-up is done (`history`). A gauge that the catalogue does not declare, or with
-    other labels than it declares, is a KeyError or ValueError: gauges are made by this version.
+    facts are absent until the first catch-up is done (`history`). `registry`: the metrics that are shown, in their order;
+    with the compatible set it holds more than the catalogue. A gauge that the catalogue does not declare, or with
+    other labels than it declares, is a KeyError or ValueError: gauges are made by this version. `exemplars`: those that
+    are known, by metric.
     """
     series: dict[str, dict[Labels, _Sum]] = {}
-    skipped = _add_stored(series, stored, history, exportable_only)
+    skipped = _add_stored(series, stored, history, exportable_only, registry, exemplars)
     if not project_label:
-        _drop_projects(series)
+        _drop_projects(series, registry)
     by_gauge = _by_metric(gauges, project_label)
     families = []
-    for name, declared in METRICS.items():
+    for name, declared in registry.items():
         if declared.from_facts and history.caught_up_ms is None:
             continue
         spec = declared if project_label else declared.without_project()
@@ -164,25 +178,33 @@ def snapshot(
 
 
 def _add_stored(
-    series: dict[str, dict[Labels, _Sum]], stored: StoredTotals, history: History, exportable_only: bool
-) -> int:
+    series: dict[str, dict[Labels, _Sum]], stored: StoredTotals, history: History, exportable_only: bool,
+    registry: Mapping[str, MetricSpec], exemplars: Mapping[str, Found],
+) -> int:  # fmt: skip
     """Add up `stored` by metric and labels; the number of rows that this version does not declare."""
     skipped = 0
+    starts: dict[tuple[str, int], int] = {}  # most series of a metric were booked first at the same few moments
     for metric, labels, exportable, value, created_ms in stored.totals:
-        spec = METRICS.get(metric)
+        spec = registry.get(metric)
         if spec is None or spec.kind is not Kind.COUNTER or len(labels) != len(spec.labels):
             skipped += 1
         elif exportable or not exportable_only:
-            total = _series(series, spec, labels, history.start(spec, created_ms))
+            start = starts.get((metric, created_ms))
+            if start is None:
+                start = starts[metric, created_ms] = history.start(spec, created_ms)
+            total = _series(series, spec, labels, start)
             total.value += value
     for metric, labels, exportable, counts, sum_, created_ms in stored.histograms:
-        spec = METRICS.get(metric)
+        spec = registry.get(metric)
         if spec is None or spec.buckets is None or len(labels) != len(spec.labels) or len(counts) != _size(spec):
             skipped += 1
         elif exportable or not exportable_only:
             total = _series(series, spec, labels, history.start(spec, created_ms))
             total.counts = [a + b for a, b in zip(total.counts or (), counts, strict=True)]
             total.sum += sum_
+            known = exemplars.get(metric)
+            if known is not None:
+                total.exemplars = newest_of((total.exemplars, known.get((labels, exportable))))
     return skipped
 
 
@@ -203,10 +225,10 @@ def _series(series: dict[str, dict[Labels, _Sum]], spec: MetricSpec, labels: Lab
     return total
 
 
-def _drop_projects(series: dict[str, dict[Labels, _Sum]]) -> None:
+def _drop_projects(series: dict[str, dict[Labels, _Sum]], registry: Mapping[str, MetricSpec]) -> None:
     """Add up the series that differ in their project only. The project stands last."""
     for name, family in series.items():
-        if not METRICS[name].has_project:
+        if not registry[name].has_project:
             continue
         merged: dict[Labels, _Sum] = {}
         for labels, part in family.items():
@@ -219,6 +241,7 @@ def _drop_projects(series: dict[str, dict[Labels, _Sum]]) -> None:
             total.sum += part.sum
             if part.counts is not None:
                 total.counts = [a + b for a, b in zip(total.counts or (), part.counts, strict=True)]
+                total.exemplars = newest_of((total.exemplars, part.exemplars))
         series[name] = merged
 
 
@@ -259,7 +282,8 @@ def _total_points(spec: MetricSpec, sums: Mapping[Labels, _Sum], history: Histor
         start_ms = starts[given(labels)] if spec.fill else total.created_ms if total else history.origin(spec)
         if spec.buckets is not None:
             counts = tuple(total.counts or ()) if total else (0,) * _size(spec)
-            points.append(Point(labels, sum(counts), start_ms, counts, total.sum if total else 0.0))
+            shown = total.exemplars if total else None
+            points.append(Point(labels, sum(counts), start_ms, counts, total.sum if total else 0.0, shown))
         else:
             value = total.value if total else 0
             points.append(Point(labels, value if spec.scale == 1 else value / spec.scale, start_ms))

@@ -8,10 +8,13 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Literal
 
 PREFIX: Final = "ccagent."
 """Of every OTel name; `ccagent_` in Prometheus."""
+
+COMPATIBLE: Final = "claude_code."
+"""Of every name of the compatible set (`ccagent.metrics.compat`), and of no other metric."""
 
 PROJECT: Final = "project"
 """The label that stands last where it stands at all, and is shown only where the configuration allows it."""
@@ -21,6 +24,10 @@ UNIT_WORDS: Final[Mapping[str, str]] = MappingProxyType({"s": "seconds", "By": "
 
 RATIO_UNIT: Final = "1"
 """Adds `_ratio` to a gauge's Prometheus name, and to nothing else's."""
+
+
+Exported = Literal["", "own", "permitted"]
+"""Whether a gauge leaves by OTLP."""
 
 
 class Kind(StrEnum):
@@ -45,6 +52,9 @@ class MetricSpec:
     `valid`: the only combinations there are, where they are not the product of the closed lists; all show 0.
     `scale`: what the stored integer is divided by (micro-dollars and milliseconds are stored, USD and seconds shown).
     `from_facts`: absent until the first catch-up is done.
+    `exported`: of a gauge, whether it leaves by OTLP. `own`: it tells of the daemon alone, and always does.
+    `permitted`: made of facts, and sent as it is over those that may leave. Empty: it stays on the machine. What may
+    leave of counters and histograms is told apart amount by amount.
     """
 
     name: str
@@ -59,6 +69,11 @@ class MetricSpec:
     buckets: tuple[float, ...] | None = None
     scale: int = 1
     from_facts: bool = False
+    exported: Exported = ""
+
+    def __post_init__(self) -> None:
+        if self.name.startswith(COMPATIBLE):
+            raise ValueError(f"{self.name}: names of Claude Code's own telemetry belong to the compatible set alone")
 
     @property
     def otel_name(self) -> str:

@@ -171,6 +171,11 @@ def buckets_between(zone: ZoneInfo, unit: Unit, since: int, until: int) -> Itera
         start = end
 
 
+def local_hour(zone: ZoneInfo, instant: int) -> int:
+    """The hour of the day, 0 to 23, that clocks of the zone show at `instant` (ms UTC)."""
+    return _utc(_clamp(instant)).astimezone(zone).hour
+
+
 def hours_of_quarter(zone: ZoneInfo, quarter: int) -> set[int]:
     """The hourly buckets that the quarter hour touches: one, but for old zones with offsets in odd minutes."""
     return {_hour_start(zone, _clamp(quarter)), _hour_start(zone, _clamp(quarter + QUARTER_MS - 1))}

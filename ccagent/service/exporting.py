@@ -1,111 +1,45 @@
-"""The sender threads: one a destination and signal, each behind its own durable cursor; none waits for another."""
+"""The senders of one configuration: one thread a destination and signal, each behind its own durable cursor; none waits
+for another."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from ccagent.clock import Clock
-from ccagent.errors import DamagedError, StoreError
-from ccagent.logs import get_logger
-from ccagent.metrics import names as metric
-from ccagent.metrics.booked import Booking
 from ccagent.metrics.snapshot import Snapshot
+from ccagent.outgoing import encoding_of, resource_of
+from ccagent.paths import display
+from ccagent.service.leaving import Leaving
 from ccagent.service.live import Live
-from ccagent.store.ingest import Ingest
+from ccagent.service.observed import Observed
+from ccagent.service.senders import SenderThread
+from ccagent.store.consent import keep_acknowledgement, keep_project_key
 from ccagent.store.writer import Writer
 
 if TYPE_CHECKING:
-    from ccagent.export.otlp.circuit import Circuit, State
-    from ccagent.export.otlp.observe import DropReason, ExportStatus, Step
-    from ccagent.export.otlp.sender import Sender, Signal
-    from ccagent.otlp_settings import Destination as Target
+    from ccagent.otlp_destination import Destination
     from ccagent.otlp_settings import OtlpSettings
-
-DESTINATION: Final = "otlp"
-"""Name of the one destination that the configuration knows; cursors and labels carry it."""
-
-IDLE_SECONDS: Final = 5.0
-"""Between two looks for closed facts that nobody announced; what is announced is looked for at once."""
-
-STORE_SECONDS: Final = 2.0
-"""Before a sender asks again a store that refused."""
 
 BOOK_SECONDS: Final = 5.0
 """Between two bookings of what the senders counted of themselves."""
 
+RELOAD_SECONDS: Final = 0.3
+"""A sender that goes with a new configuration and waits for an answer is not waited for: a resend has the same ids."""
+
+IDENTITY_TIER: Final = 2
+
 Reader = Callable[[], AbstractContextManager[Any]]
-
-
-class Ticking(Protocol):
-    """What a sender thread drives."""
-
-    circuit: Circuit
-
-    def tick(self, now_ms: int) -> Step:
-        """One request at most."""
-
-
-class Observed:
-    """Collects what senders tell, until it is booked. Called from every sender thread."""
-
-    def __init__(self, live: Live) -> None:
-        self._booking = Booking()
-        self._lock = threading.Lock()
-        self._live = live
-
-    def exported(self, destination: str, signal: Signal, status: ExportStatus) -> None:
-        """One request was answered, or was not."""
-        with self._lock:
-            self._booking.count(metric.EXPORTS, (destination, signal, status))
-
-    def dropped(self, destination: str, signal: Signal, reason: DropReason, items: int) -> None:
-        """`items` will never be at the destination."""
-        with self._lock:
-            self._booking.count(metric.EXPORTS_DROPPED, (destination, signal, reason), items)
-
-    def duration(self, destination: str, signal: Signal, seconds: float) -> None:
-        """How long one request took."""
-        with self._lock:
-            self._booking.observe(metric.EXPORT_DURATION, (destination, signal), seconds)
-
-    def state(self, destination: str, signal: Signal, state: State) -> None:
-        """The state after a step."""
-        self.note(destination, signal, state=str(state.value))
-
-    def note(self, destination: str, signal: str, **values: object) -> None:
-        """Show these values in `status`."""
-        with self._lock:
-            exports = dict(self._live.exports)
-            key = f"{destination}/{signal}"
-            exports[key] = {**exports.get(key, {}), **values}
-            self._live.exports = exports
-
-    def book(self, store: Writer) -> None:
-        """Book what was counted; kept for the next time when the store refuses."""
-        with self._lock:
-            if not self._booking:
-                return
-            pending, self._booking = self._booking, Booking()
-
-        def work(state: Ingest) -> None:
-            for (name, labels, leaves), amount in pending.amounts.items():
-                state.booking.count(name, labels, amount, leaves)
-            state.booking.merge(pending.observations)
-
-        try:
-            store.run(work)
-        except StoreError:
-            with self._lock:
-                for (name, labels, leaves), amount in pending.amounts.items():
-                    self._booking.count(name, labels, amount, leaves)
-                self._booking.merge(pending.observations)
+Guard = Callable[[str, Callable[[], None]], threading.Thread]
 
 
 class Exporting:
-    """All senders of one configuration. `start` runs them in threads, `drain` once in the caller's."""
+    """All senders of one configuration. `start` runs them in threads, `drain` once in the caller's.
+
+    Raises ConfigError for a destination that cannot be used, before anything is sent to any.
+    """
 
     def __init__(
         self,
@@ -117,9 +51,6 @@ class Exporting:
         version: str,
         snapshot: Callable[[], Snapshot],
     ) -> None:
-        from ccagent.export.otlp.resource import resource_attributes
-        from ccagent.export.privacy import TierResolver
-
         self.observed = Observed(live)
         self._settings = settings
         self._store = store
@@ -128,147 +59,176 @@ class Exporting:
         self._clock = clock
         self._version = version
         self._snapshot = snapshot
-        self._threads: list[threading.Thread] = []
         self._stop = threading.Event()
-        self._wakes: dict[str, threading.Event] = {}
-        self._senders: list[Sender] = []
-        self._log = get_logger()
-        self._resource = resource_attributes(
-            version=version, instance_id=store.instance_id, service_name=settings.service_name,
-            extra=settings.resource_attributes,
-        )  # fmt: skip
-        self._tiers = TierResolver(settings.personal_tier, clock.now_ms)
-        store.send_to((DESTINATION,) if settings.traces is not None else ())
-        self._parts: dict[str, Ticking] = {}
+        self._guard: Guard | None = None
+        self._books: threading.Thread | None = None
+        self._prepared = threading.Lock()
+        self._senders = {target.key: self._make(target, settings) for target in settings.destinations}
         for target in settings.destinations:
-            self._parts[target.signal] = self._part(target)
-            self._wakes[target.signal] = threading.Event()
+            self._tell(target)
+        self._send_to(settings)
 
-    def _part(self, target: Target) -> Ticking:
-        from ccagent.export.otlp.outbox import Outbox
-        from ccagent.export.otlp.push import MetricsPush
-        from ccagent.export.otlp.sender import Destination, make_sender
+    def start(self, guard: Guard) -> None:
+        """One thread a sender; `guard` makes a thread whose death ends the process."""
+        self._guard = guard
+        for sender in self._senders.values():
+            self._start(sender)
+        self._books = guard("export-book", self._book)
 
-        sender = make_sender(
-            Destination(
-                name=DESTINATION, urls={target.signal: target.url},  # type: ignore[dict-item]
-                protocol=target.protocol,  # type: ignore[arg-type]
-                headers=target.headers, timeout_seconds=target.timeout_seconds,
-                compression=target.compression,  # type: ignore[arg-type]
-                certificate=target.certificate, client_certificate=target.client_certificate,
-                client_key=target.client_key,
-                insecure=True,  # the settings have refused plain text that the owner did not allow
-            )
-        )  # fmt: skip
-        self._senders.append(sender)
-        if target.signal == "metrics":
-            return MetricsPush(
-                DESTINATION, sender, snapshot=lambda now_ms: self._snapshot(), resource=self._resource,
-                version=self._version, observe=self.observed, interval_ms=round(self._settings.interval_seconds * 1_000),
-            )  # fmt: skip
-        return Outbox(
-            DESTINATION, sender, host=self._store.host, resource=self._resource,
-            version=self._version, reader=self._reader, write=self._store.write, tier=self._tiers.tier,
-            observe=self.observed, epoch=lambda: self._store.epoch,
-        )  # fmt: skip
+    def reload(self, settings: OtlpSettings) -> None:
+        """Go over to other settings; senders whose destination stays as it is go on undisturbed.
 
-    def start(self, guard: Callable[[str, Callable[[], None]], threading.Thread]) -> None:
-        """One thread a part; `guard` makes a thread whose death ends the process."""
-        named_ms = self._clock.now_ms()
-        for signal, part in self._parts.items():
-            self._threads.append(
-                guard(f"export-{signal}", lambda part=part, signal=signal: self._run(signal, part, named_ms))  # type: ignore[misc]
-            )
-        self._threads.append(guard("export-book", self._book))
+        Raises ConfigError before anything is changed.
+        """
+        same = _shared(settings) == _shared(self._settings)
+        fresh = {
+            target.key: self._make(target, settings)
+            for target in settings.destinations
+            if not same or target.key not in self._senders or self._senders[target.key].target != target
+        }
+        wanted = {target.key for target in settings.destinations}
+        gone = [sender for key, sender in self._senders.items() if key in fresh or key not in wanted]
+        self._settings = settings
+        _end(gone, RELOAD_SECONDS)
+        for sender in gone:
+            del self._senders[sender.target.key]
+            self.observed.forget(sender.target.name, sender.target.signal)
+        self._senders |= fresh
+        for sender in fresh.values():
+            self._tell(sender.target)
+        self._send_to(settings)
+        for sender in fresh.values():
+            self._start(sender)
 
     def wake(self) -> None:
         """Facts were written: something may be due. Thread-safe."""
-        for wake in self._wakes.values():
-            wake.set()
+        for sender in list(self._senders.values()):
+            sender.wake()
 
     def stop(self, seconds: float) -> None:
         """Ask the threads to end and wait a little; what is not sent stays behind its cursor."""
         self._stop.set()
-        self.wake()
-        for sender in self._senders:
-            sender.close()
-        for thread in self._threads:
-            thread.join(seconds / max(1, len(self._threads)))
+        _end(list(self._senders.values()), seconds)
+        if self._books is not None:
+            self._books.join(seconds)
 
     def drain(self) -> dict[str, str]:
-        """Send what is due once (`run --once`); what is wrong, by signal."""
+        """Send what is due once (`run --once`); what is wrong, by signal, or by destination and signal."""
         problems = {}
-        for signal, part in self._parts.items():
-            now = self._clock.now_ms()
-            if signal == "metrics":
-                step = part.tick(now)
-                if step.outcome in ("failed", "waiting"):
-                    problems[signal] = part.circuit.problem
-            else:
-                drained = part.drain_once(now)  # type: ignore[attr-defined]
-                if drained.problem or drained.backlog:
-                    problems[signal] = drained.problem or f"{drained.backlog} spans wait"
+        for sender in self._senders.values():
+            if problem := sender.drain():
+                problems[_short(sender.target)] = problem
         self.observed.book(self._store)
-        for sender in self._senders:
-            sender.close()
+        for sender in self._senders.values():
+            sender.stop()
         return problems
 
-    def _run(self, signal: str, part: Ticking, named_ms: int) -> None:
-        try:
-            if signal == "traces":
-                self._name(part, named_ms)
-            self._send(signal, part)
-        except Exception:
-            # Its connection was closed under it, to end it: that is no death.
-            if not self._stop.is_set():
-                raise
+    # ---- making them -----------------------------------------------------------------------------------------------
 
-    def _name(self, part: Ticking, named_ms: int) -> None:
-        """Write down that the destination was named then: what ended long before is history to it."""
-        while not self._stop.is_set():
-            try:
-                part.name(named_ms)  # type: ignore[attr-defined]
-                return
-            except DamagedError:
-                raise
-            except StoreError as error:
-                self._log.error("export.store", signal="traces", error=str(error))
-                self._stop.wait(STORE_SECONDS)
+    def _make(self, target: Destination, settings: OtlpSettings) -> SenderThread:
+        from ccagent.export.otlp.outbox import Outbox
+        from ccagent.export.otlp.push import MetricsPush
+        from ccagent.export.otlp.sender import make_sender
+        from ccagent.export.privacy import TierResolver, anonymous
 
-    def _send(self, signal: str, part: Ticking) -> None:
-        wake = self._wakes[signal]
-        while not self._stop.is_set():
-            wake.clear()
+        sender = make_sender(target)
+        resource = resource_of(settings, self._store.instance_id)
+        tiers = TierResolver(settings.personal_tier, self._clock.now_ms, identity=settings.identity)
+
+        def prepare() -> None:
+            with self._prepared:
+                tiers.key = keep_project_key(self._store)
+                if settings.personal_tier >= IDENTITY_TIER:
+                    keep_acknowledgement(self._store, self._clock.now_ms())
+
+        def told() -> None:
+            if tiers.notices:
+                self._live.problem("projects", "; ".join(tiers.notices))
+            if not tiers.files.items() <= self._live.project_files.items():
+                self._live.project_files = {**self._live.project_files, **tiers.files}
+
+        if target.signal == "metrics":
+            leaving = Leaving(self._reader, tiers.policy, lambda label: anonymous(label, tiers.key or ""))
+            push = MetricsPush(
+                target.name, sender, snapshot=lambda now_ms: leaving.renamed(self._snapshot(), now_ms),
+                resource=resource, version=self._version, observe=self.observed,
+                interval_ms=round(target.interval_seconds * 1_000),
+            )  # fmt: skip
+            return SenderThread(
+                target, push, sender, outbox=None, observed=self.observed, clock=self._clock, prepare=prepare, told=told
+            )
+        outbox = Outbox(
+            target.name, sender, encoding=encoding_of(target, settings), host=self._store.host, resource=resource, version=self._version,
+            reader=self._reader, write=self._store.write, policy=tiers.policy, observe=self.observed,
+            epoch=lambda: self._store.epoch,
+        )  # fmt: skip
+
+        return SenderThread(
+            target, outbox, sender, outbox=outbox, observed=self.observed, clock=self._clock, prepare=prepare, told=told
+        )
+
+    def _start(self, sender: SenderThread) -> None:
+        if self._guard is not None:
             now = self._clock.now_ms()
-            try:
-                step = part.tick(now)
-                values: dict[str, object] = {"problem": part.circuit.problem}
-                if signal == "traces" and step.outcome != "sent":
-                    values["backlog"] = part.backlog(now)  # type: ignore[attr-defined]
-                self.observed.note(DESTINATION, signal, **values)
-                if self._tiers.notices:
-                    self._live.problem("projects", "; ".join(self._tiers.notices))
-            except DamagedError:
-                raise
-            except StoreError as error:
-                self._log.error("export.store", signal=signal, error=str(error))
-                self._stop.wait(STORE_SECONDS)
-                continue
-            if step.wait_ms > 0:
-                # What the breaker or the interval holds back stays held back, whatever was written; but a wall clock
-                # that jumps (the machine slept) is noticed.
-                self._stop.wait(min(step.wait_ms / 1_000, IDLE_SECONDS))
-            elif step.outcome == "idle":
-                wake.wait(IDLE_SECONDS)
+            sender.thread = self._guard(f"export-{sender.target.key}", lambda: sender.run(now))
+
+    def _tell(self, target: Destination) -> None:
+        """Show how a destination is set up: whoever asks may have another environment."""
+        self.observed.note(target.name, target.signal, **set_up(target))
+
+    def _send_to(self, settings: OtlpSettings) -> None:
+        """Changes in what left already are counted for whoever got it as a span."""
+        self._store.send_to(tuple(target.name for target in settings.of("traces")))
 
     def _book(self) -> None:
         while not self._stop.wait(BOOK_SECONDS):
             self.observed.book(self._store)
 
 
+def _shared(settings: OtlpSettings) -> tuple[object, ...]:
+    """What every sender has of the settings, besides its destination."""
+    return (
+        settings.personal_tier, settings.identity, settings.service_name, settings.resource_attributes, settings.limits
+    )  # fmt: skip
+
+
+def _end(senders: list[SenderThread], seconds: float) -> None:
+    for sender in senders:
+        sender.stop()
+    for sender in senders:
+        if sender.thread is not None:
+            sender.thread.join(seconds / len(senders))
+
+
+def set_up(target: Destination) -> dict[str, object]:
+    """How a destination is set up, for people: secrets masked."""
+    from ccagent.config_reference import mask
+
+    files = {
+        "certificate": target.certificate,
+        "client_certificate": target.client_certificate,
+        "client_key": target.client_key,
+    }
+    return {
+        "endpoint": target.url,
+        "protocol": target.protocol,
+        "compression": target.compression,
+        "headers": {name: mask(value) for name, value in target.headers.items()},
+        "tls": {name: display(path) for name, path in files.items() if path is not None},
+        "timeout_seconds": target.timeout_seconds,
+        "max_age_days": target.max_age_days,
+    }
+
+
+def _short(target: Destination) -> str:
+    from ccagent.config_file import UNNAMED
+
+    return target.signal if target.name == UNNAMED else target.key
+
+
 def describe(settings: OtlpSettings) -> Mapping[str, object]:
     """What leaves the machine and where to, for the start-up log line and `status`."""
     return {
         "tier": settings.personal_tier, "named_by": settings.named_by,
-        "to": {target.signal: f"{target.protocol} {target.url}" for target in settings.destinations},
+        "to": {_short(target): f"{target.protocol} {target.url}" for target in settings.destinations},
     }  # fmt: skip

@@ -17,6 +17,7 @@ from ccagent.metrics import names as metric
 from ccagent.service.live import Live
 from ccagent.store.rescue import Rescue
 from ccagent.store.writer import Writer
+from ccagent.tracing import OFF, Tracer
 
 POLL_SECONDS: Final = 1.0
 """Between two looks at hinted and hot files: what no event announces is seen after so long."""
@@ -51,6 +52,7 @@ class Following:
     ) -> None:
         """`rescue`: what is still to be saved after a damage, once everything that is left has been read."""
         self.wake = threading.Event()
+        self.tracer: Tracer = OFF
         self._store = store
         self._roots = roots
         self._live = live
@@ -120,7 +122,11 @@ class Following:
             return False
         try:
             self._book_counted()
-            taken = self.intake.step(STEP_BYTES)
+            with self.tracer.span("ingest batch") as span:
+                taken = self.intake.step(STEP_BYTES)
+                span.set(bytes=taken)
+                if not taken:
+                    span.discard()
             self._settled(taken, now)
         except StoreError as error:
             self._refused(error, now)

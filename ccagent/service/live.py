@@ -53,6 +53,10 @@ class Live:
     notices: tuple[str, ...] = ()
     problems: dict[str, str] = field(default_factory=dict)
     exports: dict[str, dict[str, object]] = field(default_factory=dict)
+    tier: dict[str, object] = field(default_factory=dict)
+    """The personal tier in force: `personal`, what it was `set_by`, the owner's `identity`."""
+    project_files: dict[str, int] = field(default_factory=dict)
+    """Files of projects that bound what leaves or name it, with the tier that they come to."""
 
     def problem(self, where: str, text: str | None) -> None:
         """Say what is wrong at `where`, None when it is right again. Thread-safe."""

@@ -16,9 +16,11 @@ from ccagent.logs import get_logger
 from ccagent.planning import Planning
 from ccagent.service.caring import Caring
 from ccagent.service.live import Live, StatusFile
+from ccagent.service.measuring import Measuring
 from ccagent.service.retaining import Retaining
 from ccagent.store.refreshing import refresh_slice
 from ccagent.store.writer import Writer
+from ccagent.tracing import OFF, Tracer
 from ccagent.worktrees import Worktrees
 
 TICK_SECONDS: Final = 1.0
@@ -55,10 +57,13 @@ class Scheduling:
         worktrees: Worktrees | None = None,
         histories: Histories | None = None,
         planning: Planning | None = None,
+        measuring: Measuring | None = None,
     ) -> None:
+        self.tracer: Tracer = OFF
         self._worktrees = worktrees
         self._histories = histories
         self._planning = planning
+        self._measuring = measuring
         self._caring = caring
         self._retaining = retaining
         self._store = store
@@ -121,6 +126,8 @@ class Scheduling:
             self._attempt("planning", partial(self._planning.tick, now))
         if self._histories is not None and self._live.caught_up:
             self._attempt("git_history", partial(self._histories.tick, now))
+        if self._measuring is not None:
+            self._attempt("measure", partial(self._measuring.tick, now))
         if self._status is not None:
             self._attempt("status", partial(self._status.write, self._live))
 
@@ -146,8 +153,12 @@ class Scheduling:
         if not self._store.elected():
             return total
         try:
-            while done := refresh_slice(self._store, self._zone, limit=SLICE, points=points):
-                total += done
+            with self.tracer.span("rollup run") as span:
+                while done := refresh_slice(self._store, self._zone, limit=SLICE, points=points):
+                    total += done
+                span.set(quarters=total)
+                if not total:
+                    span.discard()
         except DamagedError:
             raise
         except StoreError as error:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ccagent.facts.model import EventType, Flag
 from ccagent.store import rows
 from ccagent.store.connection import scalar
+from ccagent.store.work import SESSION_IDLE_MS as SESSION_IDLE_MS
 
 if TYPE_CHECKING:
     from ccagent.store.work import Work
@@ -21,9 +22,6 @@ TURN_IDLE_MS: Final = 10 * 60 * 1_000
 
 TURN_LONGEST_MS: Final = 24 * 3_600 * 1_000
 """A turn closes in any case so long after its last record."""
-
-SESSION_IDLE_MS: Final = 30 * 60 * 1_000
-"""A session is over so long after its last record; a later record re-opens it without another closing."""
 
 SLICE: Final = 200
 """Facts that one timer transaction closes, so that it stays short."""

@@ -30,6 +30,7 @@ from ccagent.errors import StoreError
 from ccagent.store.aside import ASIDE, Aside, set_aside
 from ccagent.store.backup import backups_of, sync
 from ccagent.store.connection import Connection, SqliteConnection, scalar
+from ccagent.store.consent import ACKNOWLEDGED, PROJECT_KEY
 from ccagent.store.location import Database
 from ccagent.store.migrations.backups import migration_backups
 from ccagent.store.recovery import is_ours, recover
@@ -52,7 +53,7 @@ NEW: Final = ".new"
 
 CHECKED: Final = "checked_at"
 
-KEPT: Final = ("zone", "created_at", "generation", "payloads_before", ASIDE)
+KEPT: Final = ("zone", "created_at", "generation", "payloads_before", ACKNOWLEDGED, PROJECT_KEY, ASIDE)
 """What `meta` hands on to a new database."""
 
 PAGE: Final = 10_000

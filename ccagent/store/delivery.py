@@ -69,13 +69,13 @@ def deliveries(reader: Connection, *, since_ms: int | None = None, until_ms: int
         rows = reader.execute(_DELIVERED, bounds).fetchall()
         if not rows:
             return []
-        names = _texts(reader, {number for row in rows for number in row[4:] if number is not None})
+        names = texts_of_numbers(reader, {number for row in rows for number in row[4:] if number is not None})
         opened, again = _actions(reader) if any(row[0] == _PULL for row in rows) else ({}, Counter())
         branches = {row[6] if row[0] == _COMMIT else row[7] for row in rows}
         own = {number for number in branches if number is not None and own_branch(names[number])}
-        by_branch = {(row[0], row[1]): row[2] for row in _first(reader, "branch", "c.project, c.branch", own)}
+        by_branch = {(row[0], row[1]): row[2] for row in first_prompts(reader, "branch", "c.project, c.branch", own)}
         sessions = {row[4] for row in rows if row[4] is not None}
-        by_session = {row[0]: row[1] for row in _first(reader, "session", "c.session", sessions)}
+        by_session = {row[0]: row[1] for row in first_prompts(reader, "session", "c.session", sessions)}
     found = []
     for kind, native, occurred, percent, session, project, printed, current in rows:
         # of a pull request the name is its repository
@@ -114,8 +114,8 @@ def _actions(reader: Connection) -> tuple[dict[str, int], Counter[str]]:
     return opened, again
 
 
-def _first(reader: Connection, column: str, group: str, numbers: Collection[int]) -> list[tuple[int, ...]]:
-    """The first prompts by `group`, of contexts whose `column` is one of these names."""
+def first_prompts(reader: Connection, column: str, group: str, numbers: Collection[int]) -> list[tuple[int, ...]]:
+    """The first prompts of people by `group`, of contexts whose `column` is one of these names."""
     if not numbers:
         return []
     dialect = reader.dialect
@@ -123,7 +123,8 @@ def _first(reader: Connection, column: str, group: str, numbers: Collection[int]
     return [tuple(row) for row in reader.execute(sql, (dialect.listed(sorted(numbers)),)).fetchall()]
 
 
-def _texts(reader: Connection, numbers: Collection[int]) -> dict[int, str]:
+def texts_of_numbers(reader: Connection, numbers: Collection[int]) -> dict[int, str]:
+    """Texts by their numbers."""
     if not numbers:
         return {}
     dialect = reader.dialect

@@ -19,6 +19,7 @@ from ccagent.facts.settle import Settled, settle
 from ccagent.metrics import names
 from ccagent.metrics.booked import Booking, SeriesKey
 from ccagent.metrics.catalogue import METRICS
+from ccagent.metrics.compat import COMPAT, COST_USAGE
 from ccagent.metrics.ledger import Ledger, clipped
 from ccagent.metrics.spec import Kind
 from ccagent.store import rows
@@ -65,7 +66,9 @@ class Correction:
         leaves = state.ledger.leaves
         self._taking = Ledger(self._gone, state.budget, leaves)
         self._giving = Ledger(self._come, state.budget, leaves)
+        self._taking.types_of = self._giving.types_of = state.agent_types
         self.amounts: dict[SeriesKey, int] = {}
+        self._replaced: tuple[frozenset[str], Booking, Booking] = (frozenset(), Booking(), Booking())
 
     def goes(self, row: rows.Row, fact: Partial) -> None:
         """This version of a fact is no more: `row` and what it says."""
@@ -80,14 +83,22 @@ class Correction:
         for key, amount in amounts:
             self.amounts[key] = self.amounts.get(key, 0) + amount
 
+    def replace(self, metrics: Collection[str], wanted: Booking, before: Booking) -> None:
+        """Metrics that are not corrected fact by fact: what is to be booked of them in all, and what was."""
+        self._replaced = frozenset(metrics), wanted, before
+
     def restart(self, metrics: Collection[str]) -> None:
         """Write what these metrics change by and let them begin again at zero, now."""
         state = self._state
+        if state.ledger.compat is not None:
+            # Nothing is corrected there: what was exported of it until now ends with the generation.
+            metrics = (*metrics, *(COMPAT if names.TOKENS in metrics else (COST_USAGE,)))
         self._taking.post()
         self._giving.post()
         self._take_over(metrics)
         self.add(self._come.amounts.items())
         self.add((key, -amount) for key, amount in self._gone.amounts.items())
+        self._put_replaced()
         changed = [(key, amount) for key, amount in sorted(self.amounts.items()) if amount and key[0] in metrics]
         state.conn.executemany(
             _CORRECT,
@@ -98,10 +109,21 @@ class Correction:
         begin(state.conn, state.host, metrics, state.now_ms)
         state.wrote = True
 
+    def _put_replaced(self) -> None:
+        """Of replaced metrics nothing counts but the difference of the two bookings."""
+        metrics, wanted, before = self._replaced
+        for known in (self.amounts, self._come.observations, self._gone.observations):
+            for key in [key for key in known if key[0] in metrics]:
+                del known[key]
+        self.add(wanted.amounts.items())
+        self.add((key, -amount) for key, amount in before.amounts.items())
+        self._come.merge(wanted.observations)
+        self._gone.merge(before.observations)
+
     def _take_over(self, metrics: Collection[str]) -> None:
         """What this transaction has booked until now belongs to the generation that ends."""
         booking = self._state.booking
-        self._state.ledger.post()
+        self._state.book()
         for key in [key for key in booking.amounts if key[0] in metrics]:
             self.add([(key, booking.amounts.pop(key))])
         taken = [key for key in booking.observations if key[0] in metrics]
@@ -143,6 +165,11 @@ def begin(conn: Connection, host: int, metrics: Collection[str], now_ms: int) ->
     for sql in _RESTART:
         conn.executemany(sql, [(now_ms, host, metric) for metric in sorted(metrics)])
     conn.execute(_NEXT)
+    note_start(conn, host, metrics, now_ms)
+
+
+def note_start(conn: Connection, host: int, metrics: Collection[str], now_ms: int) -> None:
+    """Write down that these metrics of a host start at zero at `now_ms`, within the caller's transaction."""
     started = restarts(conn, host) | dict.fromkeys(metrics, now_ms)
     conn.execute(_KEEP, (_restarts(host), orjson.dumps(started, option=orjson.OPT_SORT_KEYS).decode()))
 

@@ -262,6 +262,7 @@ class Ingest(Work):
             return None
         if closed is not None:
             self.stale(after, row[rows.CLOSED_HOST], closed)
+            self.resumed(before, after)
         booked = self.ledger.change((before, old, booked), after, settled, closes)
         self.touch(before)
         self.touch(after)
@@ -374,18 +375,25 @@ class Ingest(Work):
 
     def _records(self, batch: Batch, fresh: dict[int, bool]) -> None:
         """Each object once, by its best outcome; and the lines that were bad."""
+        leaves = self._may_leave(batch)
         counts = dict(batch.records)
         for kind, born in batch.births:
             status = "new" if any(id(fact) in fresh for fact in born) else "merged"
             counts[kind, status] = counts.get((kind, status), 0) + 1
         for (kind, status), amount in counts.items():
             label = _RECORD_TYPES.get(kind, kind if kind in _KNOWN else "metadata")
-            self.booking.count(metric.INGEST_RECORDS, (label, status), amount)
+            self.booking.count(metric.INGEST_RECORDS, (label, status), amount, leaves)
         for source, amount in batch.fallbacks.items():
-            self.booking.count(metric.PARSER_FALLBACKS, (source, "other"), amount)
+            self.booking.count(metric.PARSER_FALLBACKS, (source, "other"), amount, leaves)
         for source, amount in batch.failures.items():
-            self.booking.count(metric.PARSER_FAILURES, (source, "exception"), amount)
-        self.booking.count(metric.INGEST_BYTES, (), batch.bytes)
+            self.booking.count(metric.PARSER_FAILURES, (source, "exception"), amount, leaves)
+        self.booking.count(metric.INVARIANT_MISMATCHES, ("tool_count",), batch.nameless_calls, leaves)
+        self.booking.count(metric.INGEST_BYTES, (), batch.bytes, leaves)
+
+    def _may_leave(self, batch: Batch) -> bool:
+        """Whether what was read may be counted elsewhere: it names folders, and each of them allows that."""
+        folders = {fact.context.cwd for facts in batch.facts.values() for fact in facts.values()} - {None}
+        return bool(folders) and all(self.ledger.leaves(folder) for folder in folders)
 
     def quarantine(self, lines: Iterable[tuple[int, int, int, bytes, str, int]]) -> None:
         """Bad lines: (file id, offset, length, hash, reason, objects recovered). The same line again adds nothing."""

@@ -19,7 +19,8 @@ from ccagent.facts.keys import fact_key
 from ccagent.facts.links import CERTAIN, SPEAKING, WHOLE, Evidence, Link, Said, Strategy, links, spoken
 from ccagent.facts.model import EventType
 from ccagent.facts.partial import Partial
-from ccagent.store.connection import Connection
+from ccagent.metrics import names as metric
+from ccagent.store.connection import Connection, scalar
 from ccagent.store.interning import Names
 from ccagent.store.sources import searched
 
@@ -131,6 +132,8 @@ def _relink(work: Work, session: str) -> None:
         return
     conn.execute(_DELETE, (_SESSION, number))
     conn.executemany(_INSERT, sorted(wanted, key=repr))
+    if scalar(conn, "SELECT closed_seq FROM fact WHERE key = ?", (fact_key(EventType.SESSION, session),)) is not None:
+        work.booking.count(metric.TOTALS_RELABELLED, ("link",))  # its links were observed when it closed
     work.wrote = True
 
 

@@ -15,7 +15,6 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from ccagent.facts.links import shares
-from ccagent.facts.model import EventType
 from ccagent.facts.naming import UNNAMED_PROVIDER, provider_of
 from ccagent.rollups.buckets import Unit, bucket_end, bucket_start, label
 from ccagent.rollups.usage import USAGE_COLUMNS, UsageFamily
@@ -25,7 +24,7 @@ from ccagent.store.coverage import Window, coverage, stored_zone
 from ccagent.store.link_queries import features_of
 
 __all__ = (
-    "BY", "TOKEN_KINDS", "UNATTRIBUTED", "UsageRow", "sessions_active", "stored_zone", "today", "usage",
+    "BY", "TOKEN_KINDS", "UNATTRIBUTED", "UsageRow", "stored_zone", "today", "usage",
 )  # fmt: skip
 
 UNATTRIBUTED: Final = "unattributed"
@@ -143,12 +142,6 @@ def today(reader: Connection, zone: ZoneInfo, now: int) -> UsageRow:
     start = bucket_start(zone, "day", now)
     with snapshot(reader):
         return _total(reader, Window(start, bucket_end(zone, "day", start)))
-
-
-def sessions_active(reader: Connection, since_ms: int) -> int:
-    """How many sessions have a record at or after `since_ms`. Costs the sessions that it counts."""
-    sql = f"SELECT COUNT(*) FROM fact WHERE type = {int(EventType.SESSION)} AND ended_at >= ?"
-    return int(scalar(reader, sql, (since_ms,)))
 
 
 def _total(reader: Connection, window: Window) -> UsageRow:

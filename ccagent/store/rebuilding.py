@@ -19,9 +19,11 @@ from ccagent.store.closing import release_agent
 from ccagent.store.connection import Connection, scalar
 from ccagent.store.exchanging import BACKFILL, Exchange, Swapped
 from ccagent.store.generation import OF_FACTS, Correction
+from ccagent.store.held import keep_held
 from ccagent.store.ingest import Ingest
 from ccagent.store.links import relink_everything, take_branches
 from ccagent.store.provenance import follow_prices, keep_provenance
+from ccagent.store.recounting import recounted, to_recount
 from ccagent.store.side import CONTEXT_COLUMNS, DONE, made_id
 from ccagent.store.writer import set_meta
 
@@ -79,7 +81,10 @@ class Swap:
         self._relink(state, links, exchange.moved)
         take_branches(conn, self._side)
         relink_everything(state)
+        anew = to_recount(state)
+        correction.replace(anew, *recounted(state, self._side, anew))
         correction.restart(OF_FACTS)
+        keep_held(conn, state.host, OF_FACTS)
         rollups.mark_everything(conn)
         prices = state.prices.version
         uniform = follow_prices(conn, state.host, state.names.id(prices))

@@ -8,11 +8,12 @@ from typing import Any, Final, NamedTuple
 from ccagent.facts.model import EventType, Flag, Status
 from ccagent.store.connection import Connection
 
-_KINDS: Final = (
+KINDS: Final = (
     EventType.SESSION, EventType.TURN, EventType.PROMPT, EventType.LLM_REQUEST, EventType.TOOL_CALL,
     EventType.FILE_UPDATE, EventType.SUBAGENT_RUN, EventType.COMPACTION, EventType.API_ERROR, EventType.TASK,
     EventType.COMMIT, EventType.PUSH, EventType.PULL_REQUEST, EventType.QUALITY,
 )  # fmt: skip
+"""What a session is told by; the rest happens beside it."""
 
 
 class SessionFact(NamedTuple):
@@ -77,7 +78,7 @@ _FACTS: Final = (
     " LEFT JOIN name n ON n.id = f.name LEFT JOIN name stop ON stop.id = f.stop"
     " LEFT JOIN name failure ON failure.id = f.failure LEFT JOIN name branch ON branch.id = c.branch"
     " LEFT JOIN name project ON project.id = c.project"
-    f" WHERE c.session = ? AND f.type IN ({', '.join(str(int(kind)) for kind in _KINDS)})"
+    f" WHERE c.session = ? AND f.type IN ({', '.join(str(int(kind)) for kind in KINDS)})"
     " ORDER BY COALESCE(f.occurred_at, f.ended_at, f.result_at, 0), f.type, f.native"
 )
 _TOKENS: Final = 18

@@ -12,7 +12,7 @@ BY: Final = ("total", "project", "session")
 
 _KEYS: Final = {"total": "0", "project": "c.project", "session": "c.session"}
 
-_LATEST: Final = (
+LATEST: Final = (
     "SELECT {key} AS place, f.flags, f.status, ROW_NUMBER() OVER (PARTITION BY c.session, c.agent, f.stop"
     " ORDER BY f.occurred_at DESC, f.status DESC, f.key DESC) AS turn FROM fact f JOIN context c ON c.id = f.context"
     f" WHERE f.type = {int(EventType.TASK)} AND f.occurred_at <= ?"
@@ -50,7 +50,7 @@ def task_counts(conn: Connection, at_ms: int, *, by: str = "total") -> list[Task
     terminal = f"COUNT(*) FILTER (WHERE (t.flags & {int(Flag.TERMINAL)}) <> 0)"
     dropped = f"COUNT(*) FILTER (WHERE t.status = {int(Status.INTERRUPTED)})"
     found = conn.execute(
-        f"SELECT n.value, COUNT(*), {terminal}, {dropped} FROM ({_LATEST.format(key=_KEYS[by])}) AS t"
+        f"SELECT n.value, COUNT(*), {terminal}, {dropped} FROM ({LATEST.format(key=_KEYS[by])}) AS t"
         " LEFT JOIN name n ON n.id = t.place WHERE t.turn = 1 GROUP BY n.value",
         (at_ms,),
     )

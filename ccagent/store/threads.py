@@ -16,6 +16,9 @@ CLIENT_AGENTS: Final = ("acompact-", "aprompt_suggestion", "aside_question")
 """Beginnings of the ids of sub-agents that the client starts for itself; no call launches them. The names of their files
 say so: `agent-acompact-….jsonl`."""
 
+SHELLS: Final = ("Bash", "PowerShell")
+"""Tools that start shells in the background."""
+
 UNTYPED: Final = "unknown"
 
 
@@ -142,6 +145,6 @@ def _unended_shell(fact: SessionFact) -> bool:
         fact.is_call
         and fact.ok
         and fact.has(Flag.BACKGROUND)
-        and fact.name in ("Bash", "PowerShell")
+        and fact.name in SHELLS
         and not fact.ended_at
     )

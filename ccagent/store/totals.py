@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Final
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, Final
 
 import orjson
 
@@ -34,10 +36,17 @@ _SUM_TOTALS: Final = (
     "SELECT metric, labels, exportable, SUM(value), SUM(base), MIN(created_at) FROM total GROUP BY 1, 2, 3"
 )
 _READ_HISTOGRAMS: Final = "SELECT metric, labels, exportable, counts, sum, base, base_sum, created_at FROM histogram"
+_IN_ORDER: Final = " ORDER BY metric, labels, exportable"
 _READ_ADMITTED: Final = "SELECT metric, label, value FROM label_value WHERE host = ?"
 _SAVE_ADMITTED: Final = (
     "INSERT INTO label_value (host, metric, label, value) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
 )
+
+_TOTAL_COLUMNS: Final = 6
+"""Columns of a row of totals; one of histograms has more."""
+
+_Row = tuple[Any, ...]
+_METRIC: Final = itemgetter(0)
 
 LABELS_CACHED: Final = 8_192
 """Label tuples whose JSON is kept: above the number of series that the budgets allow on one page."""
@@ -93,25 +102,100 @@ def read(conn: Connection, host: int | None = None, *, booked: bool = False) -> 
     """
     with snapshot(conn):
         found = conn.execute(_SUM_TOTALS) if host is None else conn.execute(_READ_TOTALS, (host,))
-        totals = tuple(
-            StoredTotal(metric, _unpacked(labels), bool(may_leave), value if booked else value - base, created)
-            for metric, labels, may_leave, value, base, created in found
-        )
+        totals = tuple(_total(row, booked=booked) for row in found)
         where = "" if host is None else " WHERE host = ?"
         rows = conn.execute(_READ_HISTOGRAMS + where, () if host is None else (host,))
         sums: dict[SeriesKey, StoredHistogram] = {}
-        for metric, labels, may_leave, counts, total, base, base_sum, created in rows:
-            key = (metric, _unpacked(labels), bool(may_leave))
-            buckets = orjson.loads(counts)
-            if base is not None and not booked:
-                buckets = [all_of - before for all_of, before in zip(buckets, orjson.loads(base), strict=True)]
-                total -= base_sum
+        for row in rows:
+            one = _histogram(row, booked=booked)
+            key = one.metric, one.labels, one.exportable
             known = sums.get(key)
             if known is not None:
-                buckets = [one + two for one, two in zip(known.counts, buckets, strict=True)]
-                total, created = total + known.sum, min(created, known.created_ms)
-            sums[key] = StoredHistogram(*key, tuple(buckets), total, created)
+                counts = tuple(a + b for a, b in zip(known.counts, one.counts, strict=True))
+                one = StoredHistogram(*key, counts, one.sum + known.sum, min(one.created_ms, known.created_ms))
+            sums[key] = one
     return StoredTotals(totals=totals, histograms=tuple(sums.values()))
+
+
+def _total(row: _Row, *, booked: bool = False) -> StoredTotal:
+    metric, labels, may_leave, value, base, created = row
+    return StoredTotal(metric, _unpacked(labels), bool(may_leave), value if booked else value - base, created)
+
+
+def _histogram(row: _Row, *, booked: bool = False) -> StoredHistogram:
+    metric, labels, may_leave, counts, total, base, base_sum, created = row
+    buckets = orjson.loads(counts)
+    if base is not None and not booked:
+        buckets = [all_of - before for all_of, before in zip(buckets, orjson.loads(base), strict=True)]
+        total -= base_sum
+    return StoredHistogram(metric, _unpacked(labels), bool(may_leave), tuple(buckets), total, created)
+
+
+class Reading:
+    """The totals of a host by metric, as they were read last: reading again makes only the rows that have changed.
+
+    All rows are fetched each time and held against those before, which is quick; what costs is to take them apart. So a
+    change is seen whoever made it. For one thread at a time.
+    """
+
+    def __init__(self) -> None:
+        self._rows: dict[str, list[_Row]] = {}
+        self.parts: dict[str, StoredTotals] = {}
+
+    def read(self, conn: Connection, host: int) -> Mapping[str, StoredTotals]:
+        """All totals and histograms of one moment by metric; a metric without a change is the same object as before."""
+        with snapshot(conn):
+            fetched = conn.execute(_READ_TOTALS + _IN_ORDER, (host,)).fetchall()
+            fetched += conn.execute(f"{_READ_HISTOGRAMS} WHERE host = ?{_IN_ORDER}", (host,)).fetchall()
+        rows: dict[str, list[_Row]] = {}
+        for metric, group in groupby(fetched, _METRIC):
+            known = rows.get(metric)
+            if known is None:
+                rows[metric] = list(group)
+            else:
+                known += group
+        for metric, group_rows in rows.items():
+            before = self._rows.get(metric)
+            if before == group_rows:
+                rows[metric] = before
+            else:
+                self.parts[metric] = self._again(metric, before or [], group_rows)
+        for metric in self._rows.keys() - rows.keys():
+            del self.parts[metric]
+        self._rows = rows
+        return self.parts
+
+    def _again(self, metric: str, before: list[_Row], rows: list[_Row]) -> StoredTotals:
+        made = self.parts.get(metric, StoredTotals())
+        ready: tuple[StoredTotal | StoredHistogram, ...] = (*made.totals, *made.histograms)
+        known: Iterable[StoredTotal | StoredHistogram | None]
+        if len(before) == len(rows):
+            known = [one if row == was else None for row, was, one in zip(rows, before, ready, strict=True)]
+        else:  # new series stand between the others
+            known = map(dict(zip(before, ready, strict=True)).get, rows)
+        totals, histograms = [], []
+        for row, one in zip(rows, known, strict=True):
+            if len(row) == _TOTAL_COLUMNS:
+                totals.append(one if isinstance(one, StoredTotal) else _total(row))
+            else:
+                histograms.append(one if isinstance(one, StoredHistogram) else _histogram(row))
+        return StoredTotals(totals=tuple(totals), histograms=tuple(histograms))
+
+
+def read_beside(conn: Connection, host: int, prefix: str) -> StoredTotals:
+    """All that a host has booked in tables of the same kind, whose names stand behind `prefix`."""
+    found = conn.execute(
+        f"SELECT metric, labels, exportable, value, created_at FROM {prefix}total WHERE host = ?", (host,)
+    )
+    totals = tuple(StoredTotal(each[0], _unpacked(each[1]), bool(each[2]), each[3], each[4]) for each in found)
+    rows = conn.execute(
+        f"SELECT metric, labels, exportable, counts, sum, created_at FROM {prefix}histogram WHERE host = ?", (host,)
+    )
+    histograms = tuple(
+        StoredHistogram(each[0], _unpacked(each[1]), bool(each[2]), tuple(orjson.loads(each[3])), each[4], each[5])
+        for each in rows
+    )
+    return StoredTotals(totals=totals, histograms=histograms)
 
 
 def load_admitted(conn: Connection, host: int) -> dict[tuple[str, str], set[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from ccagent.facts.keys import fact_key
@@ -18,12 +19,16 @@ from ccagent.rollups.spans import FIRST
 from ccagent.store import rows
 from ccagent.store.connection import Connection
 from ccagent.store.interning import Contexts, Names
+from ccagent.store.measures import measure, types_of
 from ccagent.store.outbox import sent_up_to
 
 SIGNAL: Final = "traces"
 SPAN_TYPES: Final = frozenset((EventType.TURN, EventType.LLM_REQUEST, EventType.TOOL_CALL, EventType.SUBAGENT_RUN))
 """Kinds of facts that are sent as spans."""
 
+
+SESSION_IDLE_MS: Final = 30 * 60 * 1_000
+"""A session is over so long after its last record; a later record re-opens it without another closing."""
 
 TIED_MS: Final = HOUR_MS
 """A call begins so soon after its request: later ones share no amounts with what is sealed."""
@@ -40,6 +45,7 @@ class Work:
         self.booking = Booking()
         self.budget = budget
         self.ledger = Ledger(self.booking, budget, exportable)
+        self.ledger.types_of = self.agent_types
         self.prices = prices
         self.live = False
         self.seq = 0
@@ -144,6 +150,15 @@ class Work:
                 if closed_seq <= sent_up_to(self.conn, destination, SIGNAL, closed_host):
                     self.booking.count(metric.EXPORTS_STALE, (destination, SIGNAL))
 
+    def resumed(self, before: Partial, after: Partial) -> None:
+        """A fact changed after it closed: what was measured of a session, or said of its kind, stays as it was."""
+        if after.type != EventType.SESSION:
+            return
+        if after.label != before.label:
+            self.booking.count(metric.TOTALS_RELABELLED, ("type",))
+        if (after.ended_at or 0) - (before.ended_at or 0) > SESSION_IDLE_MS:
+            self.booking.count(metric.TOTALS_RELABELLED, ("session",))
+
     def mark_session(self, fact: Partial) -> None:
         session = fact.context.session
         if session is not None:
@@ -165,6 +180,15 @@ class Work:
             row = self.conn.execute("SELECT linked_at FROM agent WHERE agent = ?", (self.names.id(agent),)).fetchone()
             known = self._linked[agent] = row is not None and row[0] is not None
         return known
+
+    def agent_types(self, agents: Collection[str]) -> Mapping[str, str]:
+        """The types of these sub-agents, as far as they are known."""
+        return types_of(self, agents)
+
+    def book(self) -> None:
+        """At the end of a transaction: measure what has closed in it, and give what it books its labels."""
+        measure(self)
+        self.ledger.post()
 
     def agent_turn(self, agent: str) -> int | None:
         """The turn that a linked sub-agent works for, as a number of `name`."""

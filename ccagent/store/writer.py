@@ -17,15 +17,20 @@ from ccagent.facts.batch import NO_FILE, Batch
 from ccagent.facts.pricing import PriceTable
 from ccagent.failpoints import hit
 from ccagent.metrics import names as metric
+from ccagent.metrics.catalogue import METRICS
+from ccagent.metrics.exemplars import Exemplar, Place
 from ccagent.metrics.labels import Budget
 from ccagent.metrics.ledger import Exportable
 from ccagent.store import closing, totals
 from ccagent.store.base import FileRow
 from ccagent.store.connection import Connection, scalar
+from ccagent.store.exemplars import Exemplars, examples
+from ccagent.store.held import begin_held
 from ccagent.store.hosts import Host
 from ccagent.store.ingest import Ingest
 from ccagent.store.location import Database
 from ccagent.store.lock import FairLock
+from ccagent.store.measures import measure_history
 from ccagent.store.migrations import Prepared
 from ccagent.store.provenance import note_beginning
 
@@ -100,12 +105,15 @@ class Writer(ABC):
         self._clock = clock
         self._lock = FairLock()
         self._held_ms: list[float] = []
+        self.exemplars = Exemplars()
+        self._examples: dict[Place, Exemplar] = {}
         self._seq = 0
         self._commits = 0
         self._budget = Budget(totals.load_admitted(conn, self.host), budgets or {})
         self.ingest_state = Ingest(conn, self.host, prices or PriceTable.bundled(), self._budget, exportable)
         self.ingest_state.live = host.catch_up_done is not None
         note_beginning(conn, self.host, self.ingest_state.prices.version)
+        begin_held(conn, self.host, clock.now_ms())
         self.ingest_state.pruning = scalar(conn, "SELECT 1 FROM pruned LIMIT 1") is not None
 
     # ---- what the two stores do each in their own way --------------------------------------------------------------
@@ -189,6 +197,7 @@ class Writer(ABC):
         self._held_ms = [] if written else self._held_ms
         self._held_ms.append((time.perf_counter() - started) * 1_000)
         self._budget.settle()
+        self.exemplars.keep(self._examples, METRICS)
         hit("after_commit")
         return result
 
@@ -217,8 +226,9 @@ class Writer(ABC):
     def _post(self) -> bool:
         """Write what goes with the facts: change number, marks, totals. Whether anything was written at all."""
         state = self.ingest_state
-        state.ledger.post()
+        state.book()
         booking, dirty = state.booking, state.dirty()
+        self._examples = examples(state)
         if not booking and not dirty and state.seq == self._seq and not self._budget.fresh and not state.wrote:
             return False  # nothing was written, so nothing is booked: an idle daemon writes no page
         self._commits += 1
@@ -407,19 +417,24 @@ class Writer(ABC):
     def catch_up_done(self) -> None:
         """The whole history was read once: from here on facts are live, and metrics are shown."""
         if not self.ingest_state.live:
-            now = self._clock.now_ms()
-            self.write(
-                lambda conn: conn.execute(
-                    "UPDATE host SET catch_up_done = ?, ledger_start = (SELECT MIN(occurred_at) FROM fact)"
-                    " WHERE id = ? AND catch_up_done IS NULL",
-                    (now, self.host),
-                )
-            )
+            self.run(_end_catch_up)
         self.ingest_state.live = True
         with self._lock:
             self.ingest_state.names.forget()
             self.ingest_state.contexts.forget()
             self.settle_down()
+
+
+def _end_catch_up(state: Ingest) -> None:
+    """Note it, once, with the amounts that had to wait for it."""
+    noted = state.conn.execute(
+        "UPDATE host SET catch_up_done = ?, ledger_start = (SELECT MIN(occurred_at) FROM fact)"
+        " WHERE id = ? AND catch_up_done IS NULL RETURNING id",
+        (state.now_ms, state.host),
+    ).fetchall()
+    if noted:
+        state.wrote = True
+        measure_history(state)
 
 
 def set_meta(conn: Connection, name: str, value: str) -> None:

@@ -44,6 +44,7 @@ def test_check_says_where_data_would_go(file: Path, capsys: pytest.CaptureFixtur
     assert capsys.readouterr().out.splitlines()[1:] == [
         "traces go to http://localhost:4318/v1/traces by http/protobuf",
         "metrics go to http://localhost:4318/v1/metrics by http/protobuf",
+        "logs go to http://localhost:4318/v1/logs by http/protobuf",
     ]
 
 
@@ -90,3 +91,31 @@ def test_path_prints_every_place(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     assert rows["config"] == "/etc/my.toml"
     assert rows["database"] == "/data/ccagent/ccagent.db"
     assert set(rows) == {"config", "env", "database", "state", "cache"}
+
+
+DESTINATIONS = """
+[otlp]
+endpoint = "localhost:4318"
+signals = ["traces"]
+[otlp.destinations.cloud]
+endpoint = "https://${HOST_OF_CLOUD}/otlp"
+headers = { authorization = "Bearer ${TOKEN}" }
+signals = ["logs"]
+"""
+
+
+def test_named_destinations_are_shown_and_checked_without_their_secrets(
+    file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HOST_OF_CLOUD", "cloud.example")
+    monkeypatch.setenv("TOKEN", "kanarienvogel")
+    file.write_text(DESTINATIONS)
+
+    codes = [main(["config", *words, "--config", str(file)]) for words in (["check"], ["show", "--origin"])]
+
+    shown = capsys.readouterr().out
+    assert codes == [0, 0]
+    assert "logs go to cloud at https://cloud.example:443/otlp/v1/logs by http/protobuf" in shown
+    assert f'otlp.destinations.cloud.signals = ["logs"]  # file {file}:8:1' in shown
+    assert 'otlp.destinations.cloud.headers = { "authorization" = "Bear****" }' in shown
+    assert "kanarienvogel" not in shown

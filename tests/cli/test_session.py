@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from ccagent.cli import main
 from ccagent.cli.session_output import RECENT_TURNS, span
+from ccagent.facts.trace_ids import span_id, trace_id
 from tests.sources.feed import Feed
 from tests.transcripts import Session
 
@@ -114,3 +116,43 @@ def test_a_beginning_that_fits_several_ids_names_them(database: Path, capsys: py
 )
 def test_durations_in_a_few_characters(milliseconds: int, said: str) -> None:
     assert span(milliseconds) == said
+
+
+def test_the_tree_shows_sub_agents_below_the_call_that_launched_them_and_the_trace_of_each_turn(
+    database: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+
+    page = shown(database, capsys, "aaaa-1", "--tree")
+    everything = shown(database, capsys, "aaaa-1", "--tree", "--turns")
+
+    assert f"Traces ({RECENT_TURNS + 1}, the last {RECENT_TURNS})" in page
+    assert re.search(r"\n  execute_tool Task  ok, .*\n    invoke_agent explore a1  ok, .*\n      chat ", page)
+    assert re.search(
+        r"\n      execute_tool Task  ok, .*\n        invoke_agent reviewer a2  ok, .*\n          chat ", page
+    )
+    assert "  execute_tool Bash  error (nonzero_exit), " in page
+    assert len(re.findall(r"invoke_agent claude-code  ok, .*  trace [0-9a-f]{32}", page)) == RECENT_TURNS
+    assert everything.count("  trace ") == RECENT_TURNS + 1
+
+
+def test_the_json_names_trace_and_span_of_turns_and_sub_agents(
+    database: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = document(database, capsys, "aaaa-1", "--tree")
+
+    for turn in found["turns"]:
+        key = f"turn:{turn['turn']}"
+        assert (turn["trace_id"], turn["span_id"]) == (trace_id(key).hex(), span_id(key).hex())
+    for run in found["agents"]:
+        assert (run["trace_id"], run["span_id"]) == (
+            trace_id(f"turn:{run['turn']}").hex(), span_id(f"agent:{run['agent']}").hex()
+        )  # fmt: skip
+    roots = {root["span_id"]: root for root in found["tree"]}
+    assert set(roots) == {turn["span_id"] for turn in found["turns"]}
+    assert [child["span"] for child in found["tree"][0]["children"]][:2] == [
+        "chat claude-opus-4-6",
+        "execute_tool Bash",
+    ]
+    assert {child["trace_id"] for child in found["tree"][0]["children"]} == {found["tree"][0]["trace_id"]}
+    assert "tree" not in document(database, capsys, "aaaa-1")

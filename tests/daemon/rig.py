@@ -174,13 +174,17 @@ class Ground:
             capture_output=True, timeout=DEADLINE_SECONDS, check=False,
         )  # fmt: skip
 
+    def group(self, group: str, verb: str, *options: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run a verb of a group, as `ccagent db check`, to its end; the caller judges the return code."""
+        command = [sys.executable, "-m", "ccagent", group, verb, "--db", str(self.database), *options]
+        return subprocess.run(
+            command, env=self.environment(**variables), cwd=self.home, text=True, capture_output=True,
+            timeout=DEADLINE_SECONDS, check=False,
+        )  # fmt: skip
+
     def db(self, verb: str, *options: str) -> subprocess.CompletedProcess[str]:
         """Run `ccagent db VERB` to its end; the caller judges the return code."""
-        command = [sys.executable, "-m", "ccagent", "db", verb, "--db", str(self.database), *options]
-        return subprocess.run(
-            command, env=self.environment(), cwd=self.home, text=True, capture_output=True, timeout=DEADLINE_SECONDS,
-            check=False,
-        )  # fmt: skip
+        return self.group("db", verb, *options)
 
     def once(self, *options: str, **variables: str) -> subprocess.CompletedProcess[str]:
         """`run --once` over the tree."""

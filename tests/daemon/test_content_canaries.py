@@ -18,7 +18,7 @@ from tests.canaries import Canaries, pieces
 from tests.claude_canaries import transcripts
 from tests.codex_canaries import rollout
 from tests.daemon.collector import options, receiver
-from tests.daemon.rig import Ground, grounds, now_ms
+from tests.daemon.rig import Ground, get, grounds, now_ms
 from tests.otlp.receiver import Received
 from tests.sources.feed import Feed
 
@@ -26,7 +26,15 @@ HOUR_MS = 3_600_000
 
 AXES = ("total", "day", "project", "branch", "model", "tool", "skill", "agent", "session", "feature")
 
-AWAY = ("metrics page", "metrics requests", "trace requests", "log", "drift report")
+AWAY = (
+    "metrics page",
+    "OpenMetrics page",
+    "metrics requests",
+    "trace requests",
+    "logs requests",
+    "log",
+    "drift report",
+)
 """Ways out whose end is not this machine's user."""
 
 
@@ -91,8 +99,11 @@ def followed(ground: Ground, told: Told, received: Received, endpoint: str) -> N
         daemon.until(lambda size=size: ground.taken() == size, "the piece was taken in")  # type: ignore[misc]
     daemon.until(lambda: _stated(ground), "the planning document was read")
     before = len(received.metrics)
-    daemon.until(lambda: len(received.metrics) > before and received.spans, "the collector has heard of it")
+    daemon.until(
+        lambda: len(received.metrics) > before and received.spans and received.logs, "the collector has heard of it"
+    )
     told.ways["metrics page"] = daemon.page().encode()
+    told.ways["OpenMetrics page"] = get(f"{daemon.url}/metrics", Accept="application/openmetrics-text")[1].encode()
     for file in ground.database.parent.iterdir():
         if file.is_file():
             told.ways[file.name] = file.read_bytes()
@@ -100,7 +111,7 @@ def followed(ground: Ground, told: Told, received: Received, endpoint: str) -> N
     _asked(ground, told, session.session_id, codex.session)
     assert daemon.terminate() == 0
     told.ways["log"] = daemon.log.read_bytes()
-    for kind in ("metrics", "trace"):
+    for kind in ("metrics", "trace", "logs"):
         told.ways[f"{kind} requests"] = b"".join(
             each.SerializeToString() for each in received.offered if kind in type(each).__name__.lower()
         )

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from ccagent import otel_status
 from ccagent.cli.usage_output import usage_document
 from ccagent.config import load
 from ccagent.service.live import Live, StatusFile
@@ -51,6 +52,10 @@ def document(verb: str, tmp_path: Path) -> set[str]:
         answer = answer | answer["rows"][0]
     elif verb == "verify":
         answer = verify(config, env)
+    elif verb == "status --otel":
+        config = load({"database": str(database), "otlp.endpoint": "http://127.0.0.1:4318"}, env)
+        answer = otel_status.collect(config, env)
+        answer = answer | answer["destinations"][0]
     else:
         with InstanceLock(parse_database(str(database))):
             StatusFile(str(database)).write(Live())
@@ -58,6 +63,6 @@ def document(verb: str, tmp_path: Path) -> set[str]:
     return set(answer) - {"schema_version"}
 
 
-@pytest.mark.parametrize("verb", ["usage", "status", "verify"])
+@pytest.mark.parametrize("verb", ["usage", "status", "status --otel", "verify"])
 def test_the_page_and_the_answer_name_the_same_fields(verb: str, tmp_path: Path) -> None:
     assert document(verb, tmp_path) == named(verb)

@@ -104,7 +104,8 @@ def test_a_daemon_killed_after_the_answer_sends_the_same_spans_again_and_misses_
     ground: Ground, point: str
 ) -> None:
     with http_receiver() as collector:
-        daemon = ground.start(*options(collector.http, "http/protobuf"), CCAGENT_FAILPOINT=f"{point}:kill")
+        only = {"CCAGENT_FAILPOINT": f"{point}:kill", "CCAGENT_OTLP_SIGNALS": "traces"}
+        daemon = ground.start(*options(collector.http, "http/protobuf"), **only)
         ground.tree.write(rich_session("rich"))
         assert daemon.process.wait(30) == -9, daemon.words
         first = {span.span_id: span.SerializeToString() for span in collector.received.spans}

@@ -48,7 +48,19 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "export.otlp.closed",
         "__version__",
     ),
-    "export": ("facts", "metrics", "store", "errors", "clock", "failpoints", "otlp_settings"),
+    "export": (
+        "facts",
+        "metrics",
+        "store",
+        "errors",
+        "clock",
+        "failpoints",
+        "otlp_destination",
+        "otlp_endpoint",
+        "otlp_environment",
+        "otlp_settings",
+        "tracing",
+    ),
 }
 """ccagent's own parts that a room may import besides itself; rooms not named here are edges and wire the others."""
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ccagent import failpoints
-from ccagent.export.otlp.batch import MAX_SPANS
+from ccagent.export.otlp.batch import MAX_ITEMS
 from tests.kill import oracle
 from tests.kill.harness import Ground, run_once, settle, write_turns
 from tests.otlp.receiver import Running, http_receiver
@@ -36,7 +36,7 @@ def test_a_kill_after_the_answer_resends_one_batch_at_most(tmp_path: Path, colle
     assert killed.returncode == -signal.SIGKILL, f"the fault did not happen:\n{killed.stderr[-3000:]}"
     assert first
     assert set(arrived) == oracle.spans(ground.database)
-    assert len(arrived) - len(set(arrived)) <= MAX_SPANS
+    assert len(arrived) - len(set(arrived)) <= MAX_ITEMS
 
 
 def test_a_second_run_sends_no_span_again(tmp_path: Path, collector: Running) -> None:

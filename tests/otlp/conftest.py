@@ -9,12 +9,19 @@ from typing import Any
 import pytest
 
 from ccagent.export.otlp.circuit import Circuit
+from ccagent.export.otlp.encoding import Traces
 from ccagent.export.otlp.outbox import Outbox
 from ccagent.export.otlp.sender import Destination, Sender, make_sender
+from ccagent.export.privacy import Policy
 from tests.otlp.ledger import HOST, Events, Ledger
 from tests.otlp.receiver import Running, grpc_receiver, http_receiver
 
 RESOURCE = {"service.name": "ccagent", "service.instance.id": "instance-1"}
+
+
+def everything(_cwd: str | None, _project: str | None) -> Policy:
+    """Every folder allows metadata."""
+    return Policy(tier=1)
 
 
 @pytest.fixture
@@ -50,9 +57,9 @@ def senders() -> Iterator[Callable[..., Sender]]:
 
     def make(running: Running, protocol: Any = "http/protobuf", **options: Any) -> Sender:
         paths = (
-            {"traces": "/v1/traces", "metrics": "/v1/metrics"}
+            {signal: f"/v1/{signal}" for signal in ("traces", "metrics", "logs")}
             if protocol == "http/protobuf"
-            else dict.fromkeys(("traces", "metrics"), "")
+            else dict.fromkeys(("traces", "metrics", "logs"), "")
         )
         urls: Any = {signal: running.http + path for signal, path in paths.items()}
         sender = make_sender(Destination(**{"name": "test", "urls": urls, "protocol": protocol} | options))
@@ -70,8 +77,8 @@ def outboxes(ledger: Ledger, events: Events) -> Callable[..., Outbox]:
 
     def make(sender: Sender, **options: Any) -> Outbox:
         defaults: dict[str, Any] = {
-            "host": HOST, "resource": RESOURCE, "version": "1", "reader": ledger.reader, "write": ledger.write,
-            "tier": lambda _cwd: 1, "observe": events, "circuit": Circuit(jitter=lambda _low, high: high),
+            "encoding": Traces(), "host": HOST, "resource": RESOURCE, "version": "1", "reader": ledger.reader, "write": ledger.write,
+            "policy": everything, "observe": events, "circuit": Circuit(jitter=lambda _low, high: high),
         }  # fmt: skip
         return Outbox("test", sender, **defaults | options)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import socket
+import struct
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -16,10 +18,13 @@ import grpc
 from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
+from opentelemetry.proto.collector.logs.v1 import logs_service_pb2 as logs_pb2
+from opentelemetry.proto.collector.logs.v1 import logs_service_pb2_grpc as logs_grpc
 from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2 as metrics_pb2
 from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2_grpc as metrics_grpc
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as trace_pb2
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc as trace_grpc
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
@@ -29,7 +34,11 @@ SILENCE_SECONDS = 20.0
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """One answer. Over HTTP `status` counts, over gRPC `code` (None = OK)."""
+    """One answer. Over HTTP `status` counts, over gRPC `code` (None = OK).
+
+    `silent`: no answer within the test. `reset`: the connection breaks instead (HTTP). `lost`: the request was taken,
+    though its sender is told otherwise or nothing.
+    """
 
     status: int = 200
     content_type: str | None = "application/x-protobuf"
@@ -42,10 +51,14 @@ class Answer:
     rejected: int = 0
     message: str = ""
     silent: bool = False
+    reset: bool = False
+    lost: bool = False
 
     @property
     def takes(self) -> bool:
         """Whether what was sent counts as received."""
+        if self.lost or self.reset:
+            return self.lost
         html = self.content_type is not None and "html" in self.content_type
         return self.status == 200 and self.code is None and not self.silent and not html
 
@@ -64,6 +77,7 @@ class Received:
         self.taken: list[Any] = []
         self.headers: list[dict[str, str]] = []
         self.paths: list[str] = []
+        self.bodies: list[bytes] = []
         self.ended = threading.Event()
         self._lock = threading.Lock()
 
@@ -95,25 +109,47 @@ class Received:
             for metric in scope.metrics
         ]
 
+    @property
+    def logs(self) -> list[LogRecord]:
+        """All log records of requests that were taken."""
+        return [record for request in self.taken if hasattr(request, "resource_logs") for record in logs_of(request)]
+
 
 def spans_of(request: trace_pb2.ExportTraceServiceRequest) -> list[Span]:
     """The spans of one request."""
     return [span for resource in request.resource_spans for scope in resource.scope_spans for span in scope.spans]
 
 
+def logs_of(request: logs_pb2.ExportLogsServiceRequest) -> list[LogRecord]:
+    """The log records of one request."""
+    return [
+        record for resource in request.resource_logs for scope in resource.scope_logs for record in scope.log_records
+    ]
+
+
+REQUESTS: dict[str, Any] = {
+    "traces": trace_pb2.ExportTraceServiceRequest,
+    "metrics": metrics_pb2.ExportMetricsServiceRequest,
+    "logs": logs_pb2.ExportLogsServiceRequest,
+}
+"""The request of each signal."""
+
+RESPONSES: dict[str, tuple[Any, str]] = {
+    "traces": (trace_pb2.ExportTraceServiceResponse, "rejected_spans"),
+    "metrics": (metrics_pb2.ExportMetricsServiceResponse, "rejected_data_points"),
+    "logs": (logs_pb2.ExportLogsServiceResponse, "rejected_log_records"),
+}
+"""The answer of each signal, and the field in which its partial success counts."""
+
+
 def response(kind: str, answer: Answer) -> Any:
     """The protobuf answer to a taken request."""
-    if kind == "traces":
-        found = trace_pb2.ExportTraceServiceResponse()
-        if answer.rejected or answer.message:
-            found.partial_success.rejected_spans = answer.rejected
-            found.partial_success.error_message = answer.message
-        return found
-    other = metrics_pb2.ExportMetricsServiceResponse()
+    message, counted = RESPONSES[kind]
+    found = message()
     if answer.rejected or answer.message:
-        other.partial_success.rejected_data_points = answer.rejected
-        other.partial_success.error_message = answer.message
-    return other
+        setattr(found.partial_success, counted, answer.rejected)
+        found.partial_success.error_message = answer.message
+    return found
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -124,12 +160,19 @@ class _Handler(BaseHTTPRequestHandler):
         content = self.rfile.read(int(self.headers["Content-Length"]))
         if self.headers.get("Content-Encoding") == "gzip":
             content = gzip.decompress(content)
-        kind = "traces" if self.path.endswith("/traces") else "metrics"
-        message = trace_pb2.ExportTraceServiceRequest if kind == "traces" else metrics_pb2.ExportMetricsServiceRequest
+        kind = self.path.rpartition("/")[2]
+        if kind not in REQUESTS:
+            kind = "metrics"
         self.received.headers.append({key.lower(): value for key, value in self.headers.items()})
         self.received.paths.append(self.path)
-        answer = self.received.answer(message.FromString(content))
+        self.received.bodies.append(content)
+        answer = self.received.answer(REQUESTS[kind].FromString(content))
         if answer.silent:
+            self.close_connection = True
+            return
+        if answer.reset:
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.connection.close()
             self.close_connection = True
             return
         body = answer.body if answer.body is not None else self._body(kind, answer)
@@ -207,8 +250,17 @@ class _Metrics(metrics_grpc.MetricsServiceServicer):
         return _serve("metrics", self.received, request, context)
 
 
+class _Logs(logs_grpc.LogsServiceServicer):
+    def __init__(self, received: Received) -> None:
+        self.received = received
+
+    def Export(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        return _serve("logs", self.received, request, context)
+
+
 def _serve(kind: str, received: Received, request: Any, context: grpc.ServicerContext) -> Any:
     received.headers.append({key: str(value) for key, value in context.invocation_metadata()})
+    received.bodies.append(request.SerializeToString())
     answer = received.answer(request)
     if answer.code is not None:
         if answer.retry_seconds is not None:
@@ -229,14 +281,18 @@ def _retry_metadata(answer: Answer) -> tuple[str, bytes]:
 
 
 @contextmanager
-def grpc_receiver(max_bytes: int | None = None) -> Iterator[Running]:
+def grpc_receiver(
+    max_bytes: int | None = None, credentials: grpc.ServerCredentials | None = None, port: int = 0
+) -> Iterator[Running]:
     """A gRPC receiver on a free port of this machine; `max_bytes`: of one message, else the server's default."""
     received = Received()
     options = [] if max_bytes is None else [("grpc.max_receive_message_length", max_bytes)]
     server = grpc.server(ThreadPoolExecutor(4), options=options)
     trace_grpc.add_TraceServiceServicer_to_server(_Traces(received), server)
     metrics_grpc.add_MetricsServiceServicer_to_server(_Metrics(received), server)
-    port = server.add_insecure_port("127.0.0.1:0")
+    logs_grpc.add_LogsServiceServicer_to_server(_Logs(received), server)
+    address = f"127.0.0.1:{port}"
+    port = server.add_insecure_port(address) if credentials is None else server.add_secure_port(address, credentials)
     server.start()
     try:
         yield Running(received=received, port=port)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ccagent.export.otlp.circuit import COOLDOWNS_MS, HINT_CAP_MS, Circuit, State
+from ccagent.export.otlp.circuit import COOLDOWNS_MS, HINT_CAP_MS, Circuit, State, Transition
 from ccagent.export.otlp.verdict import Kind, Verdict
 
 RETRY = Verdict(kind=Kind.RETRY, message="503")
@@ -83,6 +83,83 @@ def test_a_transition_that_the_table_lacks_is_an_error() -> None:
 
     with pytest.raises(ValueError, match="no way from half_open to degraded"):
         circuit._move(State.DEGRADED, 0, "")
+
+
+TABLE = {
+    State.DISABLED: {State.ACTIVE, State.DEGRADED},
+    State.ACTIVE: {State.DEGRADED, State.CIRCUIT_OPEN, State.DISABLED},
+    State.DEGRADED: {State.ACTIVE, State.CIRCUIT_OPEN, State.DISABLED},
+    State.CIRCUIT_OPEN: {State.HALF_OPEN, State.DEGRADED, State.DISABLED},
+    State.HALF_OPEN: {State.ACTIVE, State.CIRCUIT_OPEN, State.DISABLED},
+}
+
+
+@pytest.mark.parametrize("before", list(State))
+@pytest.mark.parametrize("after", list(State))
+def test_every_pair_of_states_is_a_transition_or_an_error(before: State, after: State) -> None:
+    circuit = Circuit()
+    circuit.state = before
+
+    if after is before:
+        circuit._move(after, 7, "why")
+        assert not circuit.history
+    elif after in TABLE[before]:
+        circuit._move(after, 7, "why")
+        assert list(circuit.history) == [Transition(at_ms=7, before=before, after=after, reason="why")]
+    else:
+        with pytest.raises(ValueError, match=f"no way from {before} to {after}"):
+            circuit._move(after, 7, "why")
+
+
+def test_the_last_three_transitions_are_kept_with_time_and_reason() -> None:
+    circuit, now = Circuit(jitter=highest), 0
+    for _ in range(5):
+        circuit.failed(now, RETRY)
+        now += circuit.wait_ms(now)
+    circuit.ready(now)
+    circuit.succeeded(now)
+
+    assert [(one.at_ms, one.before, one.after, one.reason) for one in circuit.history] == [
+        (15_000, State.DEGRADED, State.CIRCUIT_OPEN, "503"),
+        (75_000, State.CIRCUIT_OPEN, State.HALF_OPEN, "cool-down over, one trial"),
+        (75_000, State.HALF_OPEN, State.ACTIVE, "the receiver answers"),
+    ]
+
+
+def test_a_degraded_circuit_lets_the_next_request_out_when_its_wait_is_over() -> None:
+    circuit = Circuit(jitter=highest)
+    circuit.failed(0, RETRY)
+
+    assert circuit.state is State.DEGRADED
+    assert [circuit.ready(now) for now in (0, 999, 1_000)] == [False, False, True]
+
+
+def test_a_cooldown_starts_at_a_minute_again_after_a_success() -> None:
+    circuit, now = Circuit(jitter=highest), 0
+    for _ in range(2):
+        for _ in range(7):
+            circuit.ready(now)
+            circuit.failed(now, RETRY)
+            last = circuit.wait_ms(now)
+            now += last
+        assert last == 240_000
+        circuit.ready(now)
+        circuit.succeeded(now)
+
+
+def test_wrong_credentials_found_by_a_trial_leave_the_circuit_open() -> None:
+    circuit, now = Circuit(jitter=highest), 0
+    for _ in range(5):
+        circuit.failed(now, RETRY)
+        now += circuit.wait_ms(now)
+    assert circuit.ready(now)
+
+    circuit.failed(now, CONFIG)
+
+    assert circuit.state is State.CIRCUIT_OPEN
+    assert circuit.wait_ms(now) == 300_000
+    assert circuit.ready(now + 300_000)
+    assert circuit.state is State.HALF_OPEN
 
 
 @given(st.lists(st.sampled_from(["retry", "config", "success", "time", "back"]), max_size=60))

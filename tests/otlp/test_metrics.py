@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics as sdk_encode
+from opentelemetry.sdk.metrics import Exemplar as SdkExemplar
 from opentelemetry.sdk.metrics.export import (
     AggregationTemporality,
     Gauge,
@@ -26,8 +27,13 @@ from ccagent.export.otlp.metrics import encode_metrics
 from ccagent.export.otlp.push import MetricsPush
 from ccagent.export.otlp.resource import resource_attributes
 from ccagent.export.otlp.sender import Sender
+from ccagent.export.prometheus import render
 from ccagent.metrics.catalogue import METRICS
+from ccagent.metrics.exemplars import Exemplar
 from ccagent.metrics.snapshot import Family, Point, Snapshot
+from ccagent.metrics.spec import Kind
+from tests.metrics.everything import everything
+from tests.metrics.test_catalogue import translated
 from tests.otlp.ledger import NOW, Events
 from tests.otlp.receiver import Answer, Running
 
@@ -35,13 +41,14 @@ RESOURCE = {"service.name": "ccagent", "service.instance.id": "i1"}
 TOKENS = METRICS["tokens"].without_project()
 COST = METRICS["cost.usd"].without_project()
 DURATION = METRICS["tool.duration"]
-ACTIVE = METRICS["sessions.active"]
+ACTIVE = METRICS["sessions.active"].without_project()
+EXAMPLE = Exemplar("ab" * 16, "cd" * 8, 0.07, NOW - 5)
 COUNTS = tuple(range(len(DURATION.buckets or ()) + 1))
 SNAPSHOT = Snapshot(
     families=(
         Family(spec=TOKENS, points=(Point(("claude-opus-4-6", "input"), 12, 500), Point(("x", "output"), 7, 600))),
         Family(spec=COST, points=(Point(("claude-opus-4-6",) * len(COST.labels), 1.25, 500),)),
-        Family(spec=DURATION, points=(Point(("Bash", "ok"), sum(COUNTS), 700, COUNTS, 12.5),)),
+        Family(spec=DURATION, points=(Point(("Bash", "ok"), sum(COUNTS), 700, COUNTS, 12.5, (None, EXAMPLE, None)),)),
         Family(spec=ACTIVE, points=(Point(("live",), 3, 0),)),
     )
 )
@@ -66,7 +73,9 @@ def by_sdk() -> MetricsData:
     ]  # fmt: skip
     histogram = Histogram(
         [HistogramDataPoint({"tool": "Bash", "status": "ok"}, 700 * NANOS, AT, sum(COUNTS), 12.5, list(COUNTS),
-                            list(DURATION.buckets or ()), None, None)],  # type: ignore[arg-type]
+                            list(DURATION.buckets or ()), None, None,  # type: ignore[arg-type]
+                            [SdkExemplar({}, EXAMPLE.value, EXAMPLE.at_ms * NANOS, int(EXAMPLE.span, 16),
+                                         int(EXAMPLE.trace, 16))])],
         AggregationTemporality.CUMULATIVE,
     )  # fmt: skip
     gauge = Gauge([NumberDataPoint({"type": "live"}, 0, AT, 3)])
@@ -81,6 +90,22 @@ def test_the_bytes_are_those_of_the_sdks_own_encoder() -> None:
     assert ours == sdk_encode(by_sdk())
 
 
+KINDS = {"sum": Kind.COUNTER, "gauge": Kind.GAUGE, "histogram": Kind.HISTOGRAM}
+
+
+def test_every_family_has_the_name_on_the_page_that_a_receiver_makes_of_it() -> None:
+    page = render(everything(), "")[0].decode()
+    (resource,) = encode_metrics(everything(exportable_only=True), RESOURCE, AT).resource_metrics
+
+    sent = {
+        translated(metric.name, metric.unit, KINDS[str(metric.WhichOneof("data"))])
+        for metric in resource.scope_metrics[0].metrics
+    }
+
+    assert sent == {line.split(" ")[2] for line in page.splitlines() if line.startswith("# TYPE")}
+    assert len(sent) == len(METRICS)
+
+
 def test_a_start_never_lies_after_now() -> None:
     family = Family(spec=TOKENS, points=(Point(("m", "input"), 1, NOW + 60_000),))
 
@@ -91,10 +116,11 @@ def test_a_start_never_lies_after_now() -> None:
 
 
 def push(sender: Sender, events: Events, **options: Any) -> MetricsPush:
-    return MetricsPush(
-        "test", sender, snapshot=lambda _now: SNAPSHOT, resource=RESOURCE, version="1", observe=events,
-        circuit=Circuit(jitter=lambda _low, high: high), **options,
-    )  # fmt: skip
+    given: dict[str, Any] = {
+        "snapshot": lambda _now: SNAPSHOT, "resource": RESOURCE, "version": "1", "observe": events,
+        "circuit": Circuit(jitter=lambda _low, high: high),
+    }  # fmt: skip
+    return MetricsPush("test", sender, **given | options)
 
 
 def test_a_snapshot_is_pushed_at_every_interval_and_on_request(

@@ -12,6 +12,7 @@ from ccagent import failpoints
 from ccagent.export.otlp.circuit import State
 from ccagent.export.otlp.outbox import STRIKES, Outbox
 from ccagent.export.otlp.sender import Sender
+from ccagent.export.privacy import Policy
 from ccagent.facts.model import EventType
 from ccagent.facts.trace_ids import span_id
 from tests.otlp.ledger import NOW, Events, Ledger
@@ -54,7 +55,7 @@ def test_every_closed_fact_arrives_once_and_the_cursor_stands_at_the_end(
     natives = ledger.tools(7)
     ledger.fact(EventType.TOOL_CALL, "toolu_open", closed=False)
 
-    drain = outboxes(senders(running, protocol), max_spans=3).drain_once(NOW)
+    drain = outboxes(senders(running, protocol), max_items=3).drain_once(NOW)
 
     assert (drain.sent, drain.backlog, drain.problem) == (7, 0, "")
     assert sorted(received(running)) == sorted(ids(natives))
@@ -269,7 +270,7 @@ def test_a_backlog_kept_through_an_outage_arrives_in_full(
     http: Running, ledger: Ledger, senders: Senders, outboxes: Outboxes
 ) -> None:
     http.received.rule = lambda _request: Answer(status=503)
-    outbox = outboxes(senders(http), max_spans=10)
+    outbox = outboxes(senders(http), max_items=10)
     now, natives = NOW, []
     for _ in range(12):
         natives += ledger.tools(5)
@@ -291,11 +292,11 @@ def test_a_crash_between_answer_and_cursor_sends_one_batch_again_span_for_span(
     failpoints.arm(failpoints.parse(f"{point}:raise"))
     try:
         with pytest.raises(failpoints.InjectedFaultError):
-            outboxes(senders(http), max_spans=3).tick(NOW)
+            outboxes(senders(http), max_items=3).tick(NOW)
     finally:
         failpoints.arm(None)
 
-    outboxes(senders(http), max_spans=3).drain_once(NOW)
+    outboxes(senders(http), max_items=3).drain_once(NOW)
 
     requests = http.received.taken
     assert len(requests) == 3
@@ -308,7 +309,7 @@ def test_a_request_never_exceeds_the_batch_bounds(
 ) -> None:
     ledger.tools(100)
 
-    outboxes(senders(http), max_spans=40, max_bytes=4_000).drain_once(NOW)
+    outboxes(senders(http), max_items=40, max_bytes=4_000).drain_once(NOW)
 
     sizes = [(len(spans_of(request)), request.ByteSize()) for request in http.received.taken]
     assert sum(count for count, _ in sizes) == 100
@@ -322,7 +323,7 @@ def test_facts_of_projects_that_do_not_allow_it_stay_here_and_are_counted(
     allowed = ledger.tools(2, cwd="/open/b")
     ledger.tools(2, cwd="/open/b", project="/secret/a")
 
-    outbox = outboxes(senders(http), tier=lambda cwd: 0 if cwd == "/secret/a" else 1)
+    outbox = outboxes(senders(http), policy=lambda *folders: Policy(tier=0 if "/secret/a" in folders else 1))
     outbox.drain_once(NOW)
 
     assert set(received(http)) == ids(allowed)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ccagent.export.privacy import PROJECT_FILE, PROJECT_FILE_LIMIT, TierResolver, effective
+from ccagent.export.privacy import PROJECT_FILE, PROJECT_FILE_LIMIT, Policy, TierResolver, effective
 
 
 class Time:
@@ -124,3 +124,95 @@ def test_a_network_mount_is_not_touched_and_means_tier_0(project: Path) -> None:
 
     assert found.tier(str(project / "src")) == 0
     assert "network mount" in found.notices[0]
+
+
+KEY = "k" * 64
+
+
+def policies(personal: int | None = 2, *, key: str | None = KEY) -> TierResolver:
+    return TierResolver(personal, Time(), key=key, identity="ada", network_mounts=lambda: ())
+
+
+def test_a_project_leaves_as_a_number_that_only_its_key_can_make(project: Path) -> None:
+    path = str(project)
+
+    found = policies().policy(path, path).project
+    other_key = policies(key="x" * 64).policy(path, path).project
+
+    assert found is not None
+    assert (len(found), int(found, 16) >= 0) == (12, True)
+    assert found == policies().policy(path, path).project
+    assert found not in (other_key, policies().policy(path, path + "2").project)
+    assert policies(key=None).policy(path, path).project is None
+
+
+def test_the_projects_own_file_names_it_and_its_team(project: Path) -> None:
+    (project / PROJECT_FILE).write_text('tier = 1\nproject = "shop"\nteam = "blue"\n')
+
+    found = policies().policy(str(project / "src"), str(project))
+
+    assert found == Policy(tier=1, project="shop", team="blue")
+
+
+def test_a_worktree_gets_the_name_that_the_repository_has(project: Path, tmp_path: Path) -> None:
+    worktree = tmp_path / "worktree"
+    worktree.mkdir()
+    (worktree / ".git").write_text("gitdir: elsewhere")
+    (project / PROJECT_FILE).write_text('project = "shop"\n')
+
+    assert policies().policy(str(worktree), str(project)).project == "shop"
+
+
+def test_the_lower_tier_of_folder_and_project_holds(project: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    (other / ".git").mkdir(parents=True)
+    (other / PROJECT_FILE).write_text("tier = 0\n")
+
+    assert policies().policy(str(other), str(project)).tier == 0
+    assert policies().policy(str(project), str(other)).tier == 0
+
+
+def test_at_tier_0_there_are_no_names(project: Path) -> None:
+    (project / PROJECT_FILE).write_text('tier = 0\nproject = "shop"\n')
+
+    assert policies().policy(str(project), str(project)) == Policy(tier=0)
+    assert policies(0).policy(None, "/elsewhere") == Policy(tier=0)
+
+
+@pytest.mark.parametrize(("personal", "identity"), [(1, None), (2, "ada")])
+def test_the_owner_is_named_at_tier_2_only(project: Path, personal: int, identity: str | None) -> None:
+    assert policies(personal).policy(str(project), str(project)).identity == identity
+
+
+def test_a_project_of_tier_1_does_not_name_its_owner(project: Path) -> None:
+    (project / PROJECT_FILE).write_text("tier = 1\n")
+
+    assert policies(2).policy(str(project), str(project)).identity is None
+
+
+@pytest.mark.parametrize(
+    "text", ["project = 7", "project = ''", "project = ' shop'", 'project = "a\\nb"', f"project = '{'x' * 65}'"]
+)
+def test_what_is_no_name_is_not_used_and_said(project: Path, text: str) -> None:
+    (project / PROJECT_FILE).write_text(text)
+    found = policies()
+
+    assert found.policy(str(project), str(project)).project not in (None, "shop")
+    assert "project is a text" in found.notices[0]
+
+
+def test_an_unknown_key_is_said(project: Path) -> None:
+    (project / PROJECT_FILE).write_text("teir = 0\n")
+    found = policies()
+
+    assert found.tier(str(project)) == 2
+    assert "'teir' means nothing there" in found.notices[0]
+
+
+def test_the_files_that_took_part_are_known(project: Path) -> None:
+    (project / PROJECT_FILE).write_text("tier = 1\n")
+    found = policies()
+
+    found.tier(str(project / "src"))
+
+    assert found.files == {str(project / PROJECT_FILE): 1}

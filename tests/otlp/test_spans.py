@@ -12,14 +12,16 @@ from hypothesis import strategies as st
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, SpanKind, TraceFlags
 from opentelemetry.trace.status import Status as SdkStatus
 from opentelemetry.trace.status import StatusCode
 
 from ccagent.export.otlp.attributes import error_type, span_attributes, span_name
-from ccagent.export.otlp.closed import SPAN_TYPES, ClosedFact
+from ccagent.export.otlp.closed import SPAN_TYPES, ClosedFact, Mark
+from ccagent.export.otlp.native_names import native_attributes
+from ccagent.export.otlp.span_events import moments
 from ccagent.export.otlp.spans import (
     build_span,
     interval,
@@ -29,12 +31,12 @@ from ccagent.export.otlp.spans import (
     trace_key,
     trace_request,
 )
-from ccagent.export.privacy import SPAN_ATTRIBUTES, VALUE_LIMIT, permit
+from ccagent.export.privacy import SPAN_ATTRIBUTES, VALUE_LIMIT, Policy, permit
 from ccagent.facts.model import EventType, Status
 
 TURN = ClosedFact(
     key=b"1" * 16, event_type=EventType.TURN, native="turn-2", status=Status.OK, session="s1", turn="turn-2",
-    previous_turn="turn-1", occurred_at=1_000, ended_at=9_000, version="2.1.0", entrypoint="cli",
+    previous_turn="turn-1", turn_link="previous", turn_index=2, occurred_at=1_000, ended_at=9_000, version="2.1.0", entrypoint="cli",
     cwd="/home/canary", project="/home/canary",
 )  # fmt: skip
 CHAT = replace(
@@ -110,10 +112,11 @@ def test_a_run_that_was_never_linked_is_a_trace_of_its_own() -> None:
     assert inner.parent_span_id == run.span_id
 
 
-def test_a_fact_with_neither_turn_nor_agent_belongs_to_its_session() -> None:
-    span = built(replace(CHAT, turn=None))
+def test_a_fact_with_neither_turn_nor_agent_is_a_trace_of_its_own() -> None:
+    chat, tool = built(replace(CHAT, turn=None)), built(replace(TOOL, turn=None))
 
-    assert (span.trace_id, span.parent_span_id) == (trace_id("session:s1"), b"")
+    assert (chat.trace_id, chat.parent_span_id) == (trace_id("llm:msg_1"), b"")
+    assert tool.trace_id != chat.trace_id
 
 
 def test_input_tokens_include_the_cache_and_the_raw_ones_stand_beside_them() -> None:
@@ -200,12 +203,22 @@ def test_a_fact_without_any_time_is_no_span() -> None:
     assert build_span(replace(CHAT, occurred_at=None, ended_at=None)) is None
 
 
+POLICY = Policy(tier=2, project="shop", team="tills", identity="somebody")
 WORDS = st.text(string.ascii_letters + "äß√", min_size=1, max_size=12)
 COUNTS = st.none() | st.integers(0, 1 << 40)
+MARKS = st.builds(
+    Mark, kind=st.sampled_from(("retry", "failure", "compaction")), at=st.integers(0, 1 << 42), name=st.none() | WORDS,
+    attempt=COUNTS, attempts=COUNTS, before=COUNTS,
+)  # fmt: skip
 FACTS = st.builds(
     ClosedFact,
     key=st.binary(min_size=16, max_size=16), event_type=st.sampled_from(SPAN_TYPES), native=WORDS, status=st.sampled_from(Status),
-    flags=st.integers(0, 4095), session=st.none() | WORDS, turn=st.none() | WORDS, previous_turn=st.none() | WORDS,
+    flags=st.integers(0, (1 << 20) - 1), session=st.none() | WORDS, turn=st.none() | WORDS, previous_turn=st.none() | WORDS,
+    turn_link=st.none() | st.sampled_from(("previous", "fork", "resume", "spawn")), origin_turn=st.none() | WORDS,
+    turn_index=COUNTS, model=st.none() | WORDS, compacted=st.booleans(), marks=st.lists(MARKS, max_size=3).map(tuple),
+    agent_type=st.none() | WORDS, parent_agent=st.none() | WORDS, provider=st.none() | WORDS, skill=st.none() | WORDS,
+    permission_mode=st.none() | WORDS, added=COUNTS, removed=COUNTS, size=COUNTS, prompt_length=COUNTS,
+    attempts=st.none() | st.integers(1, 1 << 20),
     agent=st.none() | WORDS, agent_tool=st.none() | WORDS, depth=st.none() | st.integers(0, 5), name=st.none() | WORDS,
     stop=st.none() | WORDS, failure=st.none() | WORDS, exit_code=st.none() | st.integers(-9, 255),
     occurred_at=st.integers(0, 1 << 42), ended_at=st.none() | st.integers(0, 1 << 42),
@@ -224,14 +237,21 @@ def by_sdk(fact: ClosedFact) -> ReadableSpan:
     times = interval(fact)
     assert times is not None
     trace, parent = trace_id(trace_key(fact)), parent_key(fact)
-    before = f"turn:{fact.previous_turn}" if fact.event_type is EventType.TURN and fact.previous_turn else None
+    target = fact.previous_turn or fact.origin_turn
+    before = f"turn:{target}" if fact.event_type is EventType.TURN and fact.turn_link and target else None
+    own = permit(span_attributes(fact, POLICY))
+    own |= native_attributes(fact, (times[1] - times[0]) // 1_000_000)
     return ReadableSpan(
         span_name(fact),
         context=context(trace, span_id(fact.source_key)),
         parent=None if parent is None else context(trace, span_id(parent)),
         resource=Resource({"service.name": "ccagent"}),
-        attributes=permit(span_attributes(fact)),
-        links=[Link(context(trace_id(before), span_id(before)))] if before else [],
+        attributes=own,
+        events=[Event(one.name, one.attributes, one.at * 1_000_000) for one in moments(fact)],
+        links=[
+            Link(context(trace_id(before), span_id(before)), {"ccagent.link.type": fact.turn_link})
+            for _ in range(before is not None)
+        ],
         kind=SpanKind.CLIENT if fact.event_type is EventType.LLM_REQUEST else SpanKind.INTERNAL,
         status=SdkStatus(StatusCode.ERROR if error_type(fact) else StatusCode.UNSET),
         start_time=times[0],
@@ -242,7 +262,8 @@ def by_sdk(fact: ClosedFact) -> ReadableSpan:
 
 @given(st.lists(FACTS, min_size=1, max_size=6))
 def test_the_bytes_are_those_of_the_sdks_own_encoder(facts: list[ClosedFact]) -> None:
-    ours = trace_request([built(fact) for fact in facts], {"service.name": "ccagent"}, "1")
+    spans = [build_span(fact, POLICY, native_names=True) for fact in facts]
+    ours = trace_request([span for span in spans if span is not None], {"service.name": "ccagent"}, "1")
 
     theirs = encode_spans([by_sdk(fact) for fact in facts])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -15,7 +16,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from ccagent.export.otlp.sender import Destination, Sender, make_sender
 from ccagent.export.otlp.spans import trace_request
 from ccagent.export.otlp.verdict import Kind, Verdict
-from tests.otlp.receiver import Answer, Running, grpc_receiver
+from tests.otlp.receiver import REQUESTS, Answer, Running, grpc_receiver
 
 Senders = Callable[..., Sender]
 REQUEST = trace_request([Span(trace_id=b"t" * 16, span_id=b"s" * 8, name="one")], {"service.name": "ccagent"}, "1")
@@ -37,6 +38,12 @@ HTTP_ROWS: list[tuple[str, Answer, Kind, dict[str, Any]]] = [
     ("unauthorised", Answer(status=401), Kind.CONFIG, {}),
     ("forbidden", Answer(status=403), Kind.CONFIG, {}),
     ("not_found", Answer(status=404), Kind.CONFIG, {}),
+    ("proxy_login", Answer(status=407), Kind.CONFIG, {}),
+    ("wrong_method", Answer(status=405), Kind.CONFIG, {}),
+    ("wrong_type", Answer(status=415), Kind.CONFIG, {}),
+    ("slow_request", Answer(status=408), Kind.RETRY, {"bounded": False}),
+    ("unprocessable", Answer(status=422), Kind.POISON, {}),
+    ("not_implemented", Answer(status=501), Kind.RETRY, {"bounded": True}),
     ("too_large", Answer(status=413), Kind.TOO_LARGE, {"bounded": False}),
     ("throttled", Answer(status=429, headers={"Retry-After": "7"}), Kind.RETRY, {"delay_seconds": 7.0}),
     ("server_error", Answer(status=500), Kind.RETRY, {"bounded": True}),
@@ -61,6 +68,21 @@ GRPC_ROWS: list[tuple[str, Answer, Kind, dict[str, Any]]] = [
      Answer(code=CODE.RESOURCE_EXHAUSTED, retry_seconds=4.0, retry_in_details=True), Kind.RETRY,
      {"delay_seconds": 4.0}),
     ("exhausted_for_no_said_reason", Answer(code=CODE.RESOURCE_EXHAUSTED), Kind.TOO_LARGE, {"bounded": True}),
+    ("too_large_in_go", Answer(code=CODE.RESOURCE_EXHAUSTED,
+     details="grpc: received message larger than max (5000000 vs. 4194304)"), Kind.TOO_LARGE, {"bounded": False}),
+    ("too_large_in_rust", Answer(code=CODE.OUT_OF_RANGE,
+     details="Error, decoded message length too large: found 5000000 bytes, the limit is: 4194304 bytes"),
+     Kind.TOO_LARGE, {"bounded": False}),
+    ("too_large_in_java", Answer(code=CODE.RESOURCE_EXHAUSTED,
+     details="gRPC message exceeds maximum size 4194304: 5000000"), Kind.TOO_LARGE, {"bounded": False}),
+    ("out_of_range", Answer(code=CODE.OUT_OF_RANGE), Kind.RETRY, {"bounded": False}),
+    ("data_loss", Answer(code=CODE.DATA_LOSS), Kind.RETRY, {"bounded": False}),
+    ("cancelled", Answer(code=CODE.CANCELLED), Kind.RETRY, {"bounded": False}),
+    ("deadline", Answer(code=CODE.DEADLINE_EXCEEDED), Kind.RETRY, {"bounded": False}),
+    ("not_found", Answer(code=CODE.NOT_FOUND), Kind.CONFIG, {}),
+    ("unknown", Answer(code=CODE.UNKNOWN), Kind.RETRY, {"bounded": True}),
+    ("already_exists", Answer(code=CODE.ALREADY_EXISTS), Kind.POISON, {}),
+    ("failed_precondition", Answer(code=CODE.FAILED_PRECONDITION), Kind.POISON, {}),
     ("internal", Answer(code=CODE.INTERNAL), Kind.RETRY, {"bounded": True}),
     ("aborted", Answer(code=CODE.ABORTED), Kind.RETRY, {"bounded": False}),
 ]  # fmt: skip
@@ -168,16 +190,57 @@ def test_proxy_variables_are_not_read(http: Running, senders: Senders, monkeypat
     assert senders(http).send("traces", REQUEST).kind is Kind.ADVANCE
 
 
-def test_a_retry_after_date_is_seconds_from_now() -> None:
-    from ccagent.export.otlp.http import _retry_after
-
-    assert _retry_after("Thu, 01 Jan 1970 00:02:00 GMT", 100.0) == 20.0
-    assert _retry_after("soon", 100.0) is None
-
-
 def test_an_answer_longer_than_the_limit_is_not_read_whole(http: Running, senders: Senders) -> None:
     http.received.script.append(Answer(content_type="text/html", body=b"x" * (3 << 20)))
     sender = senders(http)
 
     assert sender.send("traces", REQUEST).kind is Kind.RETRY
     assert sender.send("traces", ExportTraceServiceRequest()).kind is Kind.ADVANCE
+
+
+PARTIALS = {"traces": "rejected_spans", "metrics": "rejected_data_points", "logs": "rejected_log_records"}
+
+
+@pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
+@pytest.mark.parametrize("signal", list(PARTIALS))
+def test_every_signal_reads_its_own_partial_success(
+    http: Running, grpc_: Running, senders: Senders, protocol: str, signal: Any
+) -> None:
+    running = grpc_ if protocol == "grpc" else http
+    running.received.script.append(Answer(rejected=4, message="too many"))
+
+    verdict = senders(running, protocol).send(signal, REQUESTS[signal]())
+
+    assert (verdict.kind, verdict.rejected, verdict.message) == (Kind.ADVANCE, 4, "too many")
+
+
+@pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
+def test_a_signal_that_the_receiver_lacks_stops_alone(
+    http: Running, grpc_: Running, senders: Senders, protocol: str
+) -> None:
+    running = grpc_ if protocol == "grpc" else http
+    lacking = Answer(status=404, code=CODE.UNIMPLEMENTED if protocol == "grpc" else None)
+    running.received.rule = lambda request: lacking if isinstance(request, REQUESTS["logs"]) else None
+    sender = senders(running, protocol)
+
+    kinds = {signal: sender.send(signal, REQUESTS[signal]()).kind for signal in ("logs", "traces", "metrics")}
+
+    assert kinds == {"logs": Kind.CONFIG, "traces": Kind.ADVANCE, "metrics": Kind.ADVANCE}
+
+
+def test_a_certificate_that_went_away_is_a_verdict_and_no_end_of_a_thread(tmp_path: Path) -> None:
+    authority = tmp_path / "ca.pem"
+    authority.write_text("was here at the start")
+    for protocol in ("http/protobuf", "grpc"):
+        authority.touch()
+        sender = make_sender(
+            Destination(name="test", urls={"traces": "https://127.0.0.1:9/v1/traces"}, protocol=protocol,  # type: ignore[arg-type]
+                        certificate=authority, timeout_seconds=1)
+        )  # fmt: skip
+        authority.unlink()
+
+        verdict = sender.send("traces", REQUEST)
+
+        sender.close()
+        assert verdict.kind in (Kind.RETRY, Kind.CONFIG)
+        assert verdict.message

@@ -160,14 +160,6 @@ def test_today_is_the_local_day(store: Builder) -> None:
     assert row.requests == 1
 
 
-def test_a_session_is_active_since_its_last_record(store: Builder) -> None:
-    for native, ended_at in (("a", AT + 1), ("b", AT - 1), ("c", AT)):
-        place = store.context(session=native)
-        store.fact(EventType.SESSION, native, context=place, occurred_at=AT - 5 * HOUR, ended_at=ended_at)
-
-    assert queries.sessions_active(store.conn, AT) == 2
-
-
 @pytest.mark.sqlite
 def test_counting_active_sessions_reads_their_index_alone(store: Builder) -> None:
     plan = list(store.conn.execute("EXPLAIN QUERY PLAN SELECT COUNT(*) FROM fact WHERE type = 1 AND ended_at >= 0"))

@@ -12,7 +12,8 @@ import pytest
 
 from benchmarks.facts import Filler
 from ccagent.rollups.buckets import HOUR_MS, QUARTER_MS
-from ccagent.store import live_queries, queries, rollups
+from ccagent.rollups.metrics import Period
+from ccagent.store import live_queries, queries, rollups, standing
 from ccagent.store.connection import Connection, Cursor, Values
 from ccagent.store.dialect import Dialect
 from tests.store.builder import Builder
@@ -115,8 +116,11 @@ def test_today_reads_the_facts_that_rollups_do_not_cover(filled: Filled) -> None
     assert filled.whole_reads(lambda conn: queries.today(conn, ZoneInfo(ZONE), filled.now)) == []
 
 
-def test_a_scrape_reads_no_facts_but_sessions(filled: Filled) -> None:
-    assert filled.whole_reads(lambda conn: queries.sessions_active(conn, filled.now - DAY)) == []
+def test_what_is_measured_every_few_seconds_reads_no_facts_but_sessions(filled: Filled) -> None:
+    assert filled.whole_reads(lambda conn: standing.active(conn, filled.now - DAY)) == []
+    assert filled.whole_reads(lambda conn: standing.low_links(conn)) == []
+    assert filled.whole_reads(lambda conn: standing.costs(conn, Period.DAILY, filled.now - 180 * DAY)) == []
+    assert filled.whole_reads(lambda conn: standing.costs(conn, Period.HOURLY, filled.now - 28 * DAY)) == []
     assert filled.whole_reads(lambda conn: live_queries.cache_hit_ratios(conn, filled.now - DAY)) == []
 
 

@@ -6,28 +6,48 @@ last word. Values are metadata: names of models and tools, counts, times, ids; n
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ccagent.export.otlp.closed import ClosedFact
 from ccagent.facts.model import QUALITY_NAMES, STATUS_NAMES, EventType, Flag, Status
-from ccagent.facts.naming import provider_of
+from ccagent.facts.naming import UNNAMED_PROVIDER, provider_of
+from ccagent.facts.windows import window
+
+if TYPE_CHECKING:
+    from ccagent.export.privacy import Policy
 
 AttributeValue = str | int | float | bool | tuple[str, ...]
 
-AGENT_NAME: Final = "claude-code"
-"""The agent whose turns are traced."""
+CLAUDE_CODE: Final = "claude-code"
+CODEX: Final = "codex"
+"""The agents whose turns are traced."""
 
 MICROUSD: Final = 1_000_000
 """Micro-dollars in a dollar."""
 
-ANTHROPIC: Final = "anthropic"
+
+def agent_name(fact: ClosedFact) -> str:
+    """The agent that did it: a sub-agent's type, else the client.
+
+    Only transcripts of Codex name their provider; those of its clients that do not have an entrypoint that begins with
+    its name.
+    """
+    if fact.agent is not None and fact.agent_type:
+        return fact.agent_type
+    codex = fact.provider is not None or (fact.entrypoint or "").lower().startswith(CODEX)
+    return CODEX if codex else CLAUDE_CODE
+
+
+def provider(fact: ClosedFact, model: str | None) -> str | None:
+    """Who serves the model: what the transcript names, else by the form of the model's id."""
+    return fact.provider or provider_of(model)
 
 
 def span_name(fact: ClosedFact) -> str:
     """The span's name: the operation, then what it was applied to, as far as it is known."""
     match fact.event_type:
         case EventType.TURN:
-            return f"invoke_agent {AGENT_NAME}"
+            return f"invoke_agent {agent_name(fact)}"
         case EventType.LLM_REQUEST:
             words = ("chat", fact.name)
         case EventType.TOOL_CALL:
@@ -37,8 +57,11 @@ def span_name(fact: ClosedFact) -> str:
     return " ".join(word for word in words if word)
 
 
-def span_attributes(fact: ClosedFact) -> dict[str, AttributeValue]:
-    """The span's attributes, None left out, in a fixed order; the same for the same fact."""
+def span_attributes(fact: ClosedFact, policy: Policy | None = None) -> dict[str, AttributeValue]:
+    """The span's attributes, None left out, in a fixed order; the same for the same fact and policy.
+
+    `policy` gives the names under which the work leaves; without one there are none.
+    """
     match fact.event_type:
         case EventType.TURN:
             own = _turn(fact)
@@ -53,6 +76,12 @@ def span_attributes(fact: ClosedFact) -> dict[str, AttributeValue]:
     own["ccagent.status"] = STATUS_NAMES[fact.status]
     own["ccagent.client.version"] = fact.version
     own["ccagent.client.entrypoint"] = fact.entrypoint
+    own["ccagent.permission_mode"] = fact.permission_mode
+    own["ccagent.skill"] = fact.skill
+    if policy is not None:
+        own["ccagent.project"] = policy.project
+        own["ccagent.team"] = policy.team
+        own["enduser.id"] = policy.identity
     own["error.type"] = error_type(fact)
     return {key: value for key, value in own.items() if value is not None}
 
@@ -69,21 +98,29 @@ def error_type(fact: ClosedFact) -> str | None:
 
 
 def _turn(fact: ClosedFact) -> dict[str, AttributeValue | None]:
+    name = agent_name(fact)
     return {
         "gen_ai.operation.name": "invoke_agent",
-        "gen_ai.provider.name": ANTHROPIC,
-        "gen_ai.agent.name": AGENT_NAME,
+        "gen_ai.provider.name": provider(fact, fact.model) or ("openai" if name == CODEX else UNNAMED_PROVIDER),
+        "gen_ai.agent.name": name,
         "gen_ai.agent.version": fact.version,
+        "gen_ai.request.model": fact.model,
+        "ccagent.turn.index": fact.turn_index,
     }
 
 
 def _agent(fact: ClosedFact) -> dict[str, AttributeValue | None]:
     return {
         "gen_ai.operation.name": "invoke_agent",
-        "gen_ai.provider.name": ANTHROPIC,
+        "gen_ai.provider.name": provider(fact, fact.model) or UNNAMED_PROVIDER,
         "gen_ai.agent.name": fact.name,
         "gen_ai.agent.id": fact.agent,
+        "gen_ai.agent.version": fact.version,
+        "gen_ai.request.model": fact.model,
         "ccagent.agent.depth": fact.depth,
+        # The call that launched it is not known, so it lies below no tool span.
+        "ccagent.agent.unlinked": True if fact.agent_tool is None else None,
+        "ccagent.background": True if fact.flags & Flag.BACKGROUND else None,
     }
 
 
@@ -94,12 +131,14 @@ def _request(fact: ClosedFact) -> dict[str, AttributeValue | None]:
     whole = None if fact.token_input is None else sum(part or 0 for part in parts)
     return {
         "gen_ai.operation.name": "chat",
-        "gen_ai.provider.name": provider_of(fact.name),
+        "gen_ai.provider.name": provider(fact, fact.name),
         "gen_ai.request.model": fact.name,
         "gen_ai.response.model": fact.name,
         "gen_ai.response.id": fact.native if fact.native.startswith("msg_") else None,
         "gen_ai.response.finish_reasons": (fact.stop,) if fact.stop else None,
+        "gen_ai.agent.name": agent_name(fact),
         "gen_ai.agent.id": fact.agent,
+        "gen_ai.conversation.compacted": True if fact.compacted else None,
         "gen_ai.usage.input_tokens": whole,
         "gen_ai.usage.output_tokens": fact.token_output,
         "gen_ai.usage.cache_read.input_tokens": fact.token_cache_read,
@@ -114,9 +153,20 @@ def _request(fact: ClosedFact) -> dict[str, AttributeValue | None]:
         "ccagent.tokens.cache_write_1h": write_1h,
         "ccagent.cost.usd": None if fact.cost_microusd is None else fact.cost_microusd / MICROUSD,
         "ccagent.quality": None if fact.quality is None else QUALITY_NAMES[fact.quality],
+        "ccagent.context.utilization_ratio": None if whole is None else utilization(fact, whole),
+        "ccagent.retry_count": max((mark.attempts or 1 for mark in fact.marks if mark.kind == "retry"), default=None),
         # From what it answers to the last line of the reply: the moment of sending is not in a transcript.
         "ccagent.duration.estimated": True,
     }
+
+
+def utilization(fact: ClosedFact, used: int) -> float | None:
+    """How full a request made its context: `used` tokens of its window, or what the transcript states of both."""
+    stated = fact.attempts
+    size, _ = window(fact.name, used, fact.occurred_at, stated)
+    if stated is not None and fact.size is not None:
+        used = fact.size
+    return used / size if size else None
 
 
 def _tool(fact: ClosedFact) -> dict[str, AttributeValue | None]:
@@ -126,10 +176,15 @@ def _tool(fact: ClosedFact) -> dict[str, AttributeValue | None]:
         "gen_ai.tool.name": fact.name,
         "gen_ai.tool.call.id": fact.native,
         "gen_ai.tool.type": "function",
+        "gen_ai.agent.name": agent_name(fact),
         "gen_ai.agent.id": fact.agent,
         "mcp.method.name": "tools/call" if mcp else None,
         "ccagent.mcp.server": mcp[0] if mcp else None,
         "ccagent.mcp.tool": mcp[1] if mcp else None,
         "ccagent.exit_code": fact.exit_code,
+        "ccagent.retry_count": fact.attempts,
+        "ccagent.tool.result_size": fact.size,
+        "ccagent.lines.added": fact.added,
+        "ccagent.lines.removed": fact.removed,
         "ccagent.background": True if fact.flags & Flag.BACKGROUND else None,
     }

@@ -1,18 +1,19 @@
-"""One batch of spans: what is taken from the backlog, what is left out, how far the cursor may move."""
+"""One batch of items: what is taken from the backlog, what is left out, how far the cursor may move."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
-
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from typing import TYPE_CHECKING, Final
 
 from ccagent.export.otlp.closed import ClosedFact
-from ccagent.export.otlp.spans import build_span
+from ccagent.export.otlp.encoding import Encoding, Policies
 
-MAX_SPANS: Final = 512
-"""Spans of one request, as the usual batch processors send."""
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+
+MAX_ITEMS: Final = 512
+"""Spans or records of one request, as the usual batch processors send."""
 
 MAX_BYTES: Final = 1 << 20
 """Bytes of one request before compression: a quarter of what receivers accept by default."""
@@ -20,37 +21,46 @@ MAX_BYTES: Final = 1 << 20
 FRAMING: Final = 8
 """Bytes that a message costs inside another one (tag and length), rounded up."""
 
-Tier = Callable[[str | None], int]
-
 
 @dataclass(slots=True, kw_only=True)
 class Batch:
-    """Spans with their facts, and the sequence number up to which everything is either in here or left out."""
+    """Items with their facts, and the sequence number up to which everything is either in here or left out."""
 
     end: int
     facts: list[tuple[int, ClosedFact]] = field(default_factory=list)
-    spans: list[Span] = field(default_factory=list)
+    items: list[Message] = field(default_factory=list)
     size: int = 0
     withheld: int = 0  # facts whose project does not allow export
-    untimed: int = 0  # facts that cannot be a span
+    unfit: int = 0  # facts that have no item: without any time, or of a shape that the signal does not show
 
 
-def collect(rows: Sequence[tuple[int, ClosedFact]], tier: Tier, *, max_bytes: int, end: int) -> Batch:
-    """Take rows until `max_bytes` are reached, at least one span; `end` holds when all rows fit."""
+def collect(
+    rows: Sequence[tuple[int, ClosedFact]],
+    encoding: Encoding,
+    policy: Policies,
+    *,
+    max_bytes: int,
+    end: int,
+    max_items: int = MAX_ITEMS,
+) -> Batch:
+    """Take rows until `max_items` or `max_bytes` are reached, at least one fact with all its items; `end` holds when
+    all rows fit."""
     batch = Batch(end=end)
     last = 0
     for seq, fact in rows:
-        if min(tier(fact.cwd), tier(fact.project)) < 1:
+        allowed = policy(fact.cwd, fact.project)
+        if allowed.tier < 1:
             batch.withheld += 1
-        elif (span := build_span(fact)) is None:
-            batch.untimed += 1
+        elif not (items := encoding.build(fact, allowed)):
+            batch.unfit += 1
         else:
-            size = span.ByteSize() + FRAMING
-            if batch.spans and batch.size + size > max_bytes:
+            size = sum(item.ByteSize() + FRAMING for item in items)
+            full = batch.size + size > max_bytes or len(batch.items) + len(items) > max_items
+            if batch.items and full:
                 batch.end = last
                 break
             batch.facts.append((seq, fact))
-            batch.spans.append(span)
+            batch.items.extend(items)
             batch.size += size
         last = seq
     return batch

@@ -9,6 +9,7 @@ from enum import StrEnum
 from random import uniform
 from typing import Final
 
+from ccagent.export.otlp.recent import Recent
 from ccagent.export.otlp.verdict import Kind, Verdict
 
 BREAKER_FAILURES: Final = 5
@@ -69,7 +70,7 @@ class Circuit:
     """Decides when the next request may go out. Times are wall-clock milliseconds, handed in.
 
     A wall clock that jumps ahead (sleep) makes the next try due at once; one that jumps back never lengthens a wait
-    beyond what was decided.
+    beyond what was decided. `history` holds the last transitions, `recent` the requests of the last hour and day.
     """
 
     def __init__(self, *, jitter: Callable[[float, float], float] = uniform) -> None:
@@ -77,13 +78,16 @@ class Circuit:
         self.failures = 0
         self.problem = ""
         self.history: deque[Transition] = deque(maxlen=HISTORY)
+        self.recent = Recent()
         self._jitter = jitter
         self._cooldowns = 0
         self._until = 0
         self._wait = 0
+        self._now = 0
 
     def wait_ms(self, now_ms: int) -> int:
         """Milliseconds until the next request may go out, 0 when it may now."""
+        self._now = now_ms
         if self.state is State.DISABLED:
             return HINT_CAP_MS
         if self._until - now_ms > self._wait:
@@ -98,8 +102,9 @@ class Circuit:
             self._move(State.HALF_OPEN, now_ms, "cool-down over, one trial")
         return True
 
-    def succeeded(self, now_ms: int) -> None:
-        """The receiver answered usefully: everything is reset."""
+    def succeeded(self, now_ms: int, *, taken: bool = True) -> None:
+        """The receiver answered usefully: everything is reset. Not `taken`: it works, but refused this request."""
+        self.recent.count("succeeded" if taken else "failed", now_ms)
         self.failures = self._cooldowns = self._until = self._wait = 0
         self.problem = ""
         self._move(State.ACTIVE, now_ms, "the receiver answers")
@@ -107,6 +112,7 @@ class Circuit:
     def failed(self, now_ms: int, verdict: Verdict) -> None:
         """The request did not get through: wait, and open the circuit when that keeps happening."""
         self.failures += 1
+        self.recent.count("failed", now_ms)
         self.problem = verdict.message
         hint = min(HINT_CAP_MS, int((verdict.delay_seconds or 0.0) * 1_000))
         trial_failed = self.state is State.HALF_OPEN
@@ -124,6 +130,10 @@ class Circuit:
         self._wait = max(wait, hint)
         self._until = now_ms + self._wait
         self._move(after, now_ms, verdict.message)
+
+    def dropped(self, items: int) -> None:
+        """`items` that should have arrived never will; called in the step that last asked `wait_ms`."""
+        self.recent.count("dropped", self._now, items)
 
     def disable(self, now_ms: int, reason: str) -> None:
         """Send nothing until the next start."""

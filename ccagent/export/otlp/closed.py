@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from ccagent.facts.model import KEY_PREFIXES, EventType
 from ccagent.facts.naming import mcp_parts
@@ -12,12 +12,35 @@ SPAN_TYPES: Final = (EventType.TURN, EventType.LLM_REQUEST, EventType.TOOL_CALL,
 """Facts that become spans."""
 
 
+LinkType = Literal["previous", "fork", "resume", "spawn"]
+"""Why a turn is linked to another: it came before in the session, or the session goes on from the other one's."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """Something that happened at one moment (ms UTC) of a turn, run or request.
+
+    A retry, or the failure after which the client gave up: `name` is its class, `attempt` its number where it is known,
+    `attempts` how many there were.
+    A compaction: `name` is what triggered it, `before` and `after` are tokens of the context.
+    """
+
+    kind: Literal["retry", "failure", "compaction"]
+    at: int
+    name: str | None = None
+    attempt: int | None = None
+    attempts: int | None = None
+    before: int | None = None
+    after: int | None = None
+
+
+@dataclass(slots=True, kw_only=True)
 class ClosedFact:
     """One closed turn, request, tool call or sub-agent run. Times in milliseconds UTC, cost in micro-dollars.
 
     `turn` is the prompt uuid of the turn it belongs to; for facts of a sub-agent, that of the run's resolved turn, None
-    while the run is not linked. `agent` is the sub-agent whose run it is or belongs to, `agent_tool` the id of the tool
+    while the run is not linked. Nobody changes one; it is not frozen only because such a class takes thrice as long to
+    make, and they are made by the ten thousands. `agent` is the sub-agent whose run it is or belongs to, `agent_tool` the id of the tool
     call that launched it. `project` and `cwd` decide the tier and are never sent.
     """
 
@@ -64,6 +87,16 @@ class ClosedFact:
     entrypoint: str | None = None
     project: str | None = None
     cwd: str | None = None
+    # What stands around it (ccagent/store/surroundings.py).
+    agent_type: str | None = None  # of the sub-agent in whose transcript it stands, or of the run itself
+    parent_agent: str | None = None  # the sub-agent that launched `agent`, None: the main conversation did
+    turn_index: int | None = None  # a turn's place in its session, from 1 on
+    turn_link: LinkType | None = None  # what ties a turn to `previous_turn` or `origin_turn`
+    origin_turn: str | None = None  # a session's first turn: the last one of the session it goes on from
+    prompt_length: int | None = None  # a turn: characters of its prompt
+    model: str | None = None  # a turn or run: the model of its requests, where it is one
+    compacted: bool = False  # a request: the conversation was compacted just before
+    marks: tuple[Mark, ...] = ()  # retries and compactions, by time
 
     @property
     def source_key(self) -> str:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 OPTIONS: Final = (
     ("grpc.enable_http_proxy", 0),  # proxy variables are not read
     ("grpc.enable_retries", 0),  # the outbox retries, and says so
+    ("grpc.use_local_subchannel_pool", 1),  # a new channel shares no connection, nor another channel's back-off
     ("grpc.max_receive_message_length", RESPONSE_LIMIT),
     ("grpc.primary_user_agent", USER_AGENT),
 )
@@ -36,13 +37,19 @@ SERVICES: Final[Mapping[Signal, Any]] = {
 RETRIED: Final = frozenset({"CANCELLED", "DEADLINE_EXCEEDED", "ABORTED", "OUT_OF_RANGE", "UNAVAILABLE", "DATA_LOSS"})
 """Codes that OTLP calls retryable."""
 
+SIZED: Final = frozenset({"RESOURCE_EXHAUSTED", "OUT_OF_RANGE", "INTERNAL", "UNKNOWN"})
+"""Codes that stand for a message too large, where their words say so."""
+
 MISCONFIGURED: Final = frozenset({"UNAUTHENTICATED", "PERMISSION_DENIED", "UNIMPLEMENTED", "NOT_FOUND"})
+
+TOO_LARGE_WORDS: Final = ("larger than max", "length too large", "exceeds maximum size", "status: 413")
+"""How servers say that a message is too large: those written in C++ and Go, Rust, Java, and a proxy over HTTP."""
 
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
 class GrpcSender:
-    """Calls the trace and metrics services of one destination; a channel is made anew after every failure."""
+    """Calls the trace, metrics and logs services of one destination; a channel is made anew after every failure."""
 
     def __init__(self, destination: Destination) -> None:
         self._destination = destination
@@ -66,8 +73,8 @@ class GrpcSender:
             if verdict.kind in (Kind.RETRY, Kind.CONFIG):
                 self._drop(signal)
             return verdict
-        except ValueError as error:
-            # A header that gRPC cannot carry: asking again would not help.
+        except (ConfigError, ValueError) as error:
+            # A header that gRPC cannot carry, a certificate that went away: somebody has to act.
             self._drop(signal)
             return Verdict(kind=Kind.CONFIG, message=clean(f"the call could not be made: {error}"))
         return accepted(cast("Answer", answer))
@@ -109,7 +116,10 @@ class GrpcSender:
 def judge(call: grpc.Call) -> Verdict:
     """The verdict on a failed call, by its code, its details and a RetryInfo in its trailing metadata."""
     code = call.code().name
-    said = clean(f"{code}: {call.details() or ''}")
+    words = call.details() or ""
+    said = clean(f"{code}: {words}")
+    if code in SIZED and any(phrase in words for phrase in TOO_LARGE_WORDS):
+        return Verdict(kind=Kind.TOO_LARGE, message=said)
     if code == "RESOURCE_EXHAUSTED":
         return _exhausted(call, said)
     if code in RETRIED:
@@ -122,9 +132,7 @@ def judge(call: grpc.Call) -> Verdict:
 
 
 def _exhausted(call: grpc.Call, said: str) -> Verdict:
-    """RESOURCE_EXHAUSTED is a message too large, a wish to wait (RetryInfo), or does not say which."""
-    if "larger than max" in (call.details() or ""):
-        return Verdict(kind=Kind.TOO_LARGE, message=said)
+    """RESOURCE_EXHAUSTED is a wish to wait (RetryInfo), or may be a message too large that does not say so."""
     delay = _retry_info(call)
     if delay is not None:
         return retry(said, delay_seconds=delay)

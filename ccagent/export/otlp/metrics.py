@@ -14,6 +14,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope, KeyValue
 from opentelemetry.proto.metrics.v1.metrics_pb2 import (
     AggregationTemporality,
+    Exemplar,
     Gauge,
     Histogram,
     HistogramDataPoint,
@@ -27,6 +28,7 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from ccagent.export.otlp.attributes import AttributeValue
 from ccagent.export.otlp.spans import NANOSECONDS, SCOPE, encode_attributes
+from ccagent.metrics.exemplars import Exemplar as MetricExemplar
 from ccagent.metrics.snapshot import Family, Point, Snapshot
 from ccagent.metrics.spec import Kind
 
@@ -84,6 +86,16 @@ def _histogram(family: Family, point: Point, now_ns: int) -> HistogramDataPoint:
         sum=point.sum or 0.0,
         bucket_counts=counts,
         explicit_bounds=[bound for bound in family.spec.buckets or () if not math.isinf(bound)],
+        exemplars=[_exemplar(each) for each in point.exemplars or () if each is not None],
+    )
+
+
+def _exemplar(one: MetricExemplar) -> Exemplar:
+    return Exemplar(
+        trace_id=bytes.fromhex(one.trace),
+        span_id=bytes.fromhex(one.span),
+        time_unix_nano=max(0, one.at_ms) * NANOSECONDS,
+        as_double=one.value,
     )
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 from ccagent.export.otlp.circuit import State
 from ccagent.export.otlp.sender import Signal
 from ccagent.export.otlp.verdict import Kind, Verdict
 
 ExportStatus = Literal["ok", "partial", "retry", "too_large", "config", "poison"]
-DropReason = Literal["tier", "history", "rejected", "too_large", "poison", "other"]
+DropReason = Literal["tier", "history", "rejected", "too_large", "poison", "expired", "other"]
+
+NEVER_MEANT: Final[frozenset[DropReason]] = frozenset({"tier", "history"})
+"""Reasons that are no loss: such items were never to leave."""
 
 
 class Observe(Protocol):
@@ -20,7 +23,7 @@ class Observe(Protocol):
         """One request was answered, or was not."""
 
     def dropped(self, destination: str, signal: Signal, reason: DropReason, items: int) -> None:
-        """`items` spans or points will never be at the destination."""
+        """`items` (spans, records, points; facts that were not built) will never be at the destination."""
 
     def duration(self, destination: str, signal: Signal, seconds: float) -> None:
         """How long one request took, answer included."""

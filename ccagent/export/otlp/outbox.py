@@ -1,6 +1,6 @@
-"""The durable outbox of traces: closed facts leave in order, and the cursor moves only after the answer.
+"""The durable outbox of a signal: closed facts leave in order, and the cursor moves only after the answer.
 
-At least once, with stable ids: a crash between the answer and the cursor sends one batch again, span for span the same.
+At least once, with stable ids: a crash between the answer and the cursor sends one batch again, item for item the same.
 """
 
 from __future__ import annotations
@@ -12,23 +12,19 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ccagent.export.otlp.attributes import AttributeValue
-from ccagent.export.otlp.batch import MAX_BYTES, MAX_SPANS, Batch, Tier, collect
+from ccagent.export.otlp.batch import MAX_BYTES, MAX_ITEMS, Batch
 from ccagent.export.otlp.circuit import Circuit
-from ccagent.export.otlp.observe import DropReason, Observe, Step, export_status
-from ccagent.export.otlp.sender import Sender, Signal
-from ccagent.export.otlp.spans import trace_request
+from ccagent.export.otlp.encoding import Encoding, Policies
+from ccagent.export.otlp.observe import NEVER_MEANT, DropReason, Observe, Step, export_status
+from ccagent.export.otlp.picking import Past, Picker
+from ccagent.export.otlp.sender import Sender
 from ccagent.export.otlp.verdict import Kind, Verdict
 from ccagent.failpoints import hit
 from ccagent.store import outbox as store
 from ccagent.store.connection import Connection
 
-SIGNAL: Final[Signal] = "traces"
-
-SCAN_SEQS: Final = 50_000
-"""Sequence numbers looked through at once: bounds a read where nothing is to be sent (history, other facts)."""
-
 CURSOR_STRIDE: Final = 1_000
-"""The cursor of an idle outbox is written only this often: what closes is mostly no span."""
+"""The cursor of an idle outbox is written only this often: most of what closes may not concern the signal."""
 
 STRIKES: Final = 10
 """How often an answer that may mean an outage is believed to be one, before the batch is narrowed down."""
@@ -52,7 +48,7 @@ Write = Callable[[Callable[[Connection], None]], Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drain:
-    """What `drain_once` reached: spans taken, spans that still wait, and why ("" when nothing is wrong)."""
+    """What `drain_once` reached: items taken, facts that still wait, and why ("" when nothing is wrong)."""
 
     sent: int
     backlog: int
@@ -60,12 +56,12 @@ class Drain:
 
 
 class Outbox:
-    """Sends one host's closed facts to one destination. Driven by `tick(now_ms)`, from one thread.
+    """Sends one host's closed facts to one destination, as one signal. Driven by `tick(now_ms)`, from one thread.
 
-    `reader` opens a read connection for the length of a `with`; `write(job)` runs `job(connection)` inside one write
-    transaction; `tier` tells what a folder allows; `epoch` changes when the store's numbers began anew, behind what was
-    looked through. Several facts of one batch may be refused: the batch is halved until the fact is found, which is set
-    aside (`export_dead`), and everything else goes on.
+    `encoding` makes items of facts; `reader` opens a read connection for the length of a `with`; `write(job)` runs
+    `job(connection)` inside one write transaction; `policy` tells what a folder allows; `epoch` changes when the
+    store's numbers began anew, behind what was looked through. Several facts of one batch may be refused: the batch is
+    halved until the fact is found, which is set aside (`export_dead`), and everything else goes on.
     """
 
     def __init__(
@@ -73,31 +69,34 @@ class Outbox:
         destination: str,
         sender: Sender,
         *,
+        encoding: Encoding,
         host: int,
         resource: Mapping[str, AttributeValue],
         version: str,
         reader: Reader,
         write: Write,
-        tier: Tier,
+        policy: Policies,
         observe: Observe,
         circuit: Circuit | None = None,
         epoch: Callable[[], int] = lambda: 0,
         stopwatch: Callable[[], float] = time.monotonic,
-        max_spans: int = MAX_SPANS,
+        max_items: int = MAX_ITEMS,
         max_bytes: int = MAX_BYTES,
     ) -> None:
         self.destination = destination
+        self.signal = encoding.signal
         self.circuit = circuit or Circuit()
+        self._encoding = encoding
         self._sender = sender
         self._host = host
         self._resource = resource
         self._version = version
         self._reader = reader
         self._write = write
-        self._tier = tier
         self._observe = observe
         self._stopwatch = stopwatch
-        self._max_spans = max_spans
+        self._max_items = max_items
+        self._picker = Picker(encoding, policy, host, max_items=max_items)
         self._max_bytes = self._bytes = max_bytes
         self._epoch = epoch
         self._since = epoch()
@@ -114,17 +113,23 @@ class Outbox:
     def name(self, now_ms: int) -> store.Cursor:
         """The destination's cursor; the first time, what the destination missed before now becomes history."""
         with self._reader() as conn:
-            cursor = store.read_cursor(conn, self.destination, SIGNAL, self._host)
+            cursor = store.read_cursor(conn, self.destination, self.signal, self._host)
         if cursor is not None:
             return cursor
-        self._write(lambda conn: store.create_cursor(conn, self.destination, SIGNAL, self._host, now_ms))
+        self._write(lambda conn: store.create_cursor(conn, self.destination, self.signal, self._host, now_ms))
         return self.name(now_ms)
 
     def backlog(self, now_ms: int) -> int:
         """Facts that wait for the destination; counting stops at a million."""
         cursor = self.name(now_ms)
         with self._reader() as conn:
-            return store.backlog(conn, cursor, BACKLOG_LIMIT)
+            return store.backlog(
+                conn,
+                cursor,
+                BACKLOG_LIMIT,
+                types=self._encoding.types,
+                not_before=self._picker.not_before(cursor, now_ms),
+            )
 
     def drain_once(self, now_ms: int) -> Drain:
         """Send all that is due, until nothing is left or the receiver has to be waited for."""
@@ -138,7 +143,7 @@ class Outbox:
     def tick(self, now_ms: int) -> Step:
         """One request at most, with all that follows from its answer."""
         step = self._step(now_ms)
-        self._observe.state(self.destination, SIGNAL, self.circuit.state)
+        self._observe.state(self.destination, self.signal, self.circuit.state)
         return step
 
     def _step(self, now_ms: int) -> Step:
@@ -154,16 +159,9 @@ class Outbox:
             self._since, self._scanned = self._epoch(), 0
         after = max(cursor.closed_seq, self._scanned)
         with self._reader() as conn:
-            top = store.last_closed(conn, self._host)
-            upto = min(top, after + SCAN_SEQS)
-            limit = self._narrow or self._max_spans
-            rows = store.closed_facts(conn, self._host, after, limit, upto_seq=upto, not_before=cursor.not_before)
-            end = rows[-1][0] if len(rows) == limit else upto
-            batch = collect(rows, self._tier, max_bytes=self._bytes, end=end)
-            past = (
-                store.count_history(conn, self._host, after, batch.end, cursor.not_before) if batch.end > after else 0
-            )
-        if not batch.spans:
+            picked = self._picker.pick(conn, cursor, after, now_ms, limit=self._narrow, max_bytes=self._bytes)
+        batch, past, top = picked.batch, picked.past, picked.top
+        if not batch.items:
             return self._skip(cursor, batch, past, top, now_ms)
         if not self.circuit.ready(now_ms):
             return Step(outcome="waiting", wait_ms=self.circuit.wait_ms(now_ms))
@@ -171,23 +169,24 @@ class Outbox:
 
     def _send(self, batch: Batch) -> Verdict:
         began = self._stopwatch()
-        verdict = self._sender.send(SIGNAL, trace_request(batch.spans, self._resource, self._version))
-        self._observe.duration(self.destination, SIGNAL, self._stopwatch() - began)
+        request = self._encoding.request(batch.items, self._resource, self._version)
+        verdict = self._sender.send(self.signal, request)
+        self._observe.duration(self.destination, self.signal, self._stopwatch() - began)
         hit("after_post")
-        self._observe.exported(self.destination, SIGNAL, export_status(verdict))
+        self._observe.exported(self.destination, self.signal, export_status(verdict))
         return verdict
 
-    def _skip(self, cursor: store.Cursor, batch: Batch, past: int, top: int, now_ms: int) -> Step:
+    def _skip(self, cursor: store.Cursor, batch: Batch, past: Past, top: int, now_ms: int) -> Step:
         """Nothing to send in this stretch: remember that, durably where something was left out."""
-        left_out = batch.withheld + batch.untimed + past
+        left_out = batch.withheld + batch.unfit + past.history + past.expired
         if left_out or batch.end - cursor.closed_seq >= CURSOR_STRIDE:
             self._move(cursor, batch.end, now_ms)
             self._count_left_out(batch, past)
         self._scanned = max(self._scanned, batch.end)
         return Step(outcome="skipped" if batch.end < top else "idle")
 
-    def _judge(self, cursor: store.Cursor, batch: Batch, past: int, verdict: Verdict, now_ms: int) -> Step:
-        alone = len(batch.spans) == 1
+    def _judge(self, cursor: store.Cursor, batch: Batch, past: Past, verdict: Verdict, now_ms: int) -> Step:
+        alone = len(batch.facts) == 1
         if verdict.kind is Kind.ADVANCE:
             return self._advance(cursor, batch, past, verdict, now_ms)
         if verdict.kind is Kind.CONFIG or (verdict.kind is Kind.RETRY and not verdict.bounded):
@@ -204,13 +203,13 @@ class Outbox:
             self._bytes, self._taken = max(1, batch.size // 2), 0
         else:
             self._narrow_to(batch)
-        self.circuit.succeeded(now_ms)
+        self.circuit.succeeded(now_ms, taken=False)
         return Step(outcome="narrowed")
 
-    def _advance(self, cursor: store.Cursor, batch: Batch, past: int, verdict: Verdict, now_ms: int) -> Step:
-        # A receiver that counts more rejected than it was sent would make the sum of sent spans fall.
-        rejected = min(verdict.rejected, len(batch.spans))
-        sent = len(batch.spans) - rejected
+    def _advance(self, cursor: store.Cursor, batch: Batch, past: Past, verdict: Verdict, now_ms: int) -> Step:
+        # A receiver that counts more rejected than it was sent would make the sum of sent items fall.
+        rejected = min(verdict.rejected, len(batch.items))
+        sent = len(batch.items) - rejected
         self._move(cursor, batch.end, now_ms, sent=sent, rejected=rejected)
         self._count_left_out(batch, past)
         if rejected:
@@ -221,7 +220,7 @@ class Outbox:
             self._strikes, self._narrow = 0, None
         elif self._strikes:
             # It may have been an outage: trust grows again, but one more failure in this stretch narrows at once.
-            self._narrow = min(self._max_spans, self._narrow * 2)
+            self._narrow = min(self._max_items, self._narrow * 2)
         self._taken += 1
         if self._taken >= GROW_AFTER and self._bytes < self._max_bytes:
             self._bytes, self._taken = min(self._max_bytes, self._bytes * 2), 0
@@ -236,10 +235,10 @@ class Outbox:
 
     def _narrow_to(self, batch: Batch) -> None:
         """Halve what is read until the stretch of this batch is behind us."""
-        self._narrow = max(1, len(batch.spans) // 2)
+        self._narrow = max(1, len(batch.facts) // 2)
         self._narrow_until = max(self._narrow_until, batch.end)
 
-    def _refused_alone(self, cursor: store.Cursor, batch: Batch, past: int, verdict: Verdict, now_ms: int) -> Step:
+    def _refused_alone(self, cursor: store.Cursor, batch: Batch, past: Past, verdict: Verdict, now_ms: int) -> Step:
         """One fact, refused: set it aside, unless the receiver may be refusing everything."""
         if not self._proved and (verdict.bounded or self._buried >= BURIED_IN_A_ROW):
             self._strikes += 1
@@ -251,7 +250,7 @@ class Outbox:
         reason: DropReason = "too_large" if verdict.kind is Kind.TOO_LARGE else "poison"
         self._bury(cursor, batch, reason, verdict.message, now_ms)
         self._count_left_out(batch, past)
-        self.circuit.succeeded(now_ms)
+        self.circuit.succeeded(now_ms, taken=False)
         self.circuit.problem = verdict.message
         return Step(outcome="buried")
 
@@ -262,13 +261,16 @@ class Outbox:
         """
         self._probing = False
         with self._reader() as conn:
-            rows = store.closed_facts(conn, self._host, cursor.closed_seq, PROBES, not_before=cursor.not_before)
-        others = [row for row in rows if collect([row], self._tier, max_bytes=1, end=row[0]).spans][1:]
+            rows = store.closed_facts(
+                conn, self._host, cursor.closed_seq, PROBES,
+                not_before=self._picker.not_before(cursor, now_ms), types=self._encoding.types,
+            )  # fmt: skip
+        others = [row for row in rows if self._picker.alone(row).items][1:]
         if not others or not self.circuit.ready(now_ms):
             return None
         other = others[self._probe % len(others)]
         self._probe += 1
-        verdict = self._send(collect([other], self._tier, max_bytes=1, end=other[0]))
+        verdict = self._send(self._picker.alone(other))
         if verdict.kind is not Kind.ADVANCE:
             return self._failed(verdict, now_ms)
         self._proved = True
@@ -294,13 +296,16 @@ class Outbox:
         self._write(job)
         self._buried += 1
         self._narrow = None
-        self._drop(reason, 1)
+        self._drop(reason, len(batch.items))
 
-    def _count_left_out(self, batch: Batch, past: int) -> None:
+    def _count_left_out(self, batch: Batch, past: Past) -> None:
         self._drop("tier", batch.withheld)
-        self._drop("other", batch.untimed)
-        self._drop("history", past)
+        self._drop("other", batch.unfit)
+        self._drop("history", past.history)
+        self._drop("expired", past.expired)
 
     def _drop(self, reason: DropReason, items: int) -> None:
         if items:
-            self._observe.dropped(self.destination, SIGNAL, reason, items)
+            if reason not in NEVER_MEANT:
+                self.circuit.dropped(items)
+            self._observe.dropped(self.destination, self.signal, reason, items)

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 from urllib.parse import SplitResult, urlsplit
 
 from ccagent.errors import ConfigError
 from ccagent.export.otlp.verdict import Verdict
+from ccagent.otlp_destination import Destination, Signal
+from ccagent.otlp_endpoint import is_loopback
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
 
-Signal = Literal["traces", "metrics", "logs"]
-
-TIMEOUT_SECONDS: Final = 10.0
-"""One call, answer included. OTLP's own default."""
+__all__ = ["Destination", "Sender", "Signal", "check_url", "is_loopback", "make_sender"]
 
 RESPONSE_LIMIT: Final = 1 << 20
 """Bytes of an answer that are read. A real one has a few dozen."""
@@ -28,27 +23,6 @@ HEADER_NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
 """What both protocols can carry."""
 
 USER_AGENT: Final = "ccagent-otlp"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Destination:
-    """One receiver: its addresses by signal and how to speak to it.
-
-    `urls` holds whole URLs by signal: over HTTP with their path (`http://127.0.0.1:4318/v1/traces`), over gRPC host and
-    port count (`http` = plaintext, `https` = TLS). A signal without URL is not sent. `name` is the cursor's key and a
-    metric label. Plaintext to another machine needs `insecure`.
-    """
-
-    name: str
-    urls: Mapping[Signal, str]
-    protocol: Literal["grpc", "http/protobuf"] = "http/protobuf"
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    timeout_seconds: float = TIMEOUT_SECONDS
-    compression: Literal["gzip", "none"] = "gzip"
-    certificate: Path | None = None
-    client_certificate: Path | None = None
-    client_key: Path | None = None
-    insecure: bool = False
 
 
 class Sender(Protocol):
@@ -101,13 +75,3 @@ def check_url(url: str, what: str, *, insecure: bool) -> SplitResult:
             "use https://, or set otlp.insecure = true if the network in between is trusted"
         )
     return parts
-
-
-def is_loopback(host: str) -> bool:
-    """True for `localhost` and loopback addresses; names are not resolved."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -11,99 +11,88 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, InstrumentationScope, KeyValue
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span, SpanFlags, Status
 
-from ccagent.export.otlp.attributes import AttributeValue, error_type, span_attributes, span_name
+from ccagent.export.otlp.attributes import AttributeValue, span_attributes, span_name
 from ccagent.export.otlp.closed import SPAN_TYPES, ClosedFact
-from ccagent.export.privacy import cut, permit
+from ccagent.export.otlp.native_names import native_attributes
+from ccagent.export.otlp.placing import NANOSECONDS, interval, parent_key, trace_key
+from ccagent.export.otlp.span_events import moments
+from ccagent.export.otlp.wire import encoded
+from ccagent.export.privacy import NATIVE_ATTRIBUTES, cut, permit
 from ccagent.facts.model import KEY_PREFIXES, EventType
 from ccagent.facts.trace_ids import span_id, trace_id
 
-SCOPE: Final = "ccagent"
+if TYPE_CHECKING:
+    from ccagent.export.privacy import Policy
 
-NANOSECONDS: Final = 1_000_000
-"""Nanoseconds in a millisecond."""
+__all__ = [
+    "NANOSECONDS",
+    "SCOPE",
+    "build_span",
+    "encode_attributes",
+    "interval",
+    "parent_key",
+    "trace_key",
+    "trace_request",
+]
+
+SCOPE: Final = "ccagent"
 
 PAIRS: Final = 1_024
 """Encoded text attributes that are kept: about 200 KB."""
+
+_trace = lru_cache(maxsize=PAIRS)(trace_id)
+_parent = lru_cache(maxsize=PAIRS)(span_id)
+"""Most spans have the trace and the parent of the one before."""
+
+_FAILED: Final = Status(code=Status.STATUS_CODE_ERROR)
+_UNSET: Final = Status()
+"""Unset is not OK: only what failed has a status. Copied by whoever embeds it."""
 
 _LOCAL_PARENT: Final = SpanFlags.SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK
 """The parent is known not to be remote."""
 
 
-def trace_key(fact: ClosedFact) -> str:
-    """The content key whose trace the fact belongs to: its turn, else its unlinked sub-agent, else its session."""
-    if fact.event_type is EventType.TURN:
-        return fact.source_key
-    if fact.turn is not None:
-        return KEY_PREFIXES[EventType.TURN] + fact.turn
-    if fact.agent is not None:
-        return KEY_PREFIXES[EventType.SUBAGENT_RUN] + fact.agent
-    if fact.session is not None:
-        return KEY_PREFIXES[EventType.SESSION] + fact.session
-    return fact.source_key
+def build_span(fact: ClosedFact, policy: Policy | None = None, *, native_names: bool = False) -> Span | None:
+    """The fact's span, or None for a kind that has none and for a fact without any time.
 
-
-def parent_key(fact: ClosedFact) -> str | None:
-    """The content key of the span above, or None for the root of a trace and for what has neither turn nor agent."""
-    turn = None if fact.turn is None else KEY_PREFIXES[EventType.TURN] + fact.turn
-    match fact.event_type:
-        case EventType.TURN:
-            return None
-        case EventType.SUBAGENT_RUN:
-            # An unlinked run is the root of its own trace.
-            if turn is None or fact.agent_tool is None:
-                return turn
-            return KEY_PREFIXES[EventType.TOOL_CALL] + fact.agent_tool
-        case _:
-            return turn if fact.agent is None else KEY_PREFIXES[EventType.SUBAGENT_RUN] + fact.agent
-
-
-def interval(fact: ClosedFact) -> tuple[int, int] | None:
-    """Start and end in nanoseconds, end never before start; None for a fact without any time.
-
-    A turn lasts as long as the client itself reported, else to its last record; a tool call to its result; a request
-    from the record that it answers (where known) to the last line of its reply.
+    `policy` gives the names under which the work leaves; `native_names` adds the attribute names of the client's own
+    spans. The same fact and the same policy make the same bytes.
     """
-    start = fact.occurred_at if fact.occurred_at is not None else fact.last_at
-    if start is None:
-        return None
-    if fact.event_type is EventType.LLM_REQUEST and fact.result_at is not None:
-        start = min(start, fact.result_at)
-    if fact.event_type is EventType.TURN and fact.reported_ms is not None:
-        end = start + fact.reported_ms
-    elif fact.event_type is EventType.TOOL_CALL and fact.result_at is not None:
-        end = fact.result_at
-    else:
-        end = fact.ended_at if fact.ended_at is not None else start
-    return max(0, start) * NANOSECONDS, max(0, start, end) * NANOSECONDS
-
-
-def build_span(fact: ClosedFact) -> Span | None:
-    """The fact's span, or None for a kind that has none and for a fact without any time."""
     times = interval(fact)
     if times is None or fact.event_type not in SPAN_TYPES:
         return None
     parent = parent_key(fact)
     client = fact.event_type is EventType.LLM_REQUEST
-    return Span(
-        trace_id=trace_id(trace_key(fact)),
+    attributes = permit(span_attributes(fact, policy))
+    if native_names:
+        attributes |= permit(native_attributes(fact, (times[1] - times[0]) // NANOSECONDS), NATIVE_ATTRIBUTES)
+    span = Span(
+        trace_id=_trace(trace_key(fact)),
         span_id=span_id(fact.source_key),
-        parent_span_id=span_id(parent) if parent is not None else b"",
+        parent_span_id=_parent(parent) if parent is not None else b"",
         name=cut(span_name(fact)),
         kind=Span.SPAN_KIND_CLIENT if client else Span.SPAN_KIND_INTERNAL,
         start_time_unix_nano=times[0],
         end_time_unix_nano=times[1],
-        attributes=encode_attributes(permit(span_attributes(fact))),
         links=_links(fact),
-        status=Status(code=Status.STATUS_CODE_ERROR) if error_type(fact) else Status(),
+        status=_FAILED if "error.type" in attributes else _UNSET,
         flags=_LOCAL_PARENT,
     )
+    span.MergeFromString(encoded(attributes))
+    for moment in moments(fact):
+        span.events.add(
+            time_unix_nano=max(0, moment.at) * NANOSECONDS,
+            name=moment.name,
+            attributes=encode_attributes(permit(moment.attributes)),
+        )
+    return span
 
 
 def trace_request(
@@ -147,8 +136,10 @@ def _any(value: AttributeValue) -> AnyValue:
 
 
 def _links(fact: ClosedFact) -> list[Span.Link]:
-    """A turn's link to the root of the turn before it."""
-    if fact.event_type is not EventType.TURN or fact.previous_turn is None:
+    """A turn's link to the turn before it, or to the last turn of the session that its session goes on from."""
+    target = fact.previous_turn or fact.origin_turn
+    if fact.event_type is not EventType.TURN or target is None or fact.turn_link is None:
         return []
-    key = KEY_PREFIXES[EventType.TURN] + fact.previous_turn
-    return [Span.Link(trace_id=trace_id(key), span_id=span_id(key), flags=_LOCAL_PARENT)]
+    key = KEY_PREFIXES[EventType.TURN] + target
+    kind = encode_attributes(permit({"ccagent.link.type": fact.turn_link}))
+    return [Span.Link(trace_id=trace_id(key), span_id=span_id(key), attributes=kind, flags=_LOCAL_PARENT)]

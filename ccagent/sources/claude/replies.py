@@ -135,6 +135,7 @@ def reply_facts(
             drift.block_type(deriver, block)
         elif block.type == "tool_use":
             drift.missing(deriver, "tool_use.id")
+            deriver.batch.nameless_calls += 1
     return born
 
 

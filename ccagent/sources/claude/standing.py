@@ -15,7 +15,7 @@ from ccagent.facts.keys import content_native
 from ccagent.facts.model import Context, EventType, Flag, Rank
 from ccagent.facts.partial import NO_TIME, Partial, least, most
 from ccagent.facts.projects import project_of
-from ccagent.facts.rework import request_stalled
+from ccagent.facts.rework import pause_of, request_stalled
 from ccagent.facts.times import parse_ms
 from ccagent.sources.claude import evidence
 from ccagent.sources.claude.carry import Carry
@@ -329,6 +329,8 @@ class Standing:
         if self.at != NO_TIME:
             partial.occurred_at = least(partial.occurred_at, self.at)
         partial.closing = True
+        if event_type == EventType.PROMPT:
+            partial.pause_ms = max(partial.pause_ms, pause_of(self.gap_ms))
         return partial, born
 
     def unknown(self, name: str, record: Record) -> tuple[Partial, ...]:

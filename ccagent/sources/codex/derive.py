@@ -10,6 +10,7 @@ from ccagent.facts.model import EventType, Flag
 from ccagent.facts.outcomes import api_failure
 from ccagent.facts.partial import NO_TIME, Partial, most
 from ccagent.facts.prompts import PromptKind
+from ccagent.facts.rework import pause_of
 from ccagent.facts.times import whole_ms
 from ccagent.sources import base
 from ccagent.sources.codex.calls import derive_call, derive_end, derive_output, derive_patch
@@ -220,6 +221,7 @@ def _prompted(deriver: Deriver, said: Payload) -> Born:
     fact, made = deriver.written(EventType.PROMPT, native, None)
     fact.label = PromptKind.HUMAN
     fact.size = most(fact.size, len(text))
+    fact.pause_ms = max(fact.pause_ms, pause_of(deriver.gap_ms))
     return (fact,) if made else ()
 
 

@@ -53,6 +53,8 @@ class Standing:
         self.offset = 0
         self.length = 0
         self.raw = b""
+        self.gap_ms = 0
+        """Milliseconds since the line before."""
         self.paused = False
         """Whether a pause lies between this line and the one before."""
         self._context: Context | None = None
@@ -68,6 +70,7 @@ class Standing:
         at, before = parse_ms(timestamp), carry.last_at
         if at is None:
             at = before
+        self.gap_ms = at - before if at is not None and before is not None else 0
         self.paused = at is not None and before is not None and at - before >= REPLAY_PAUSE_MS
         carry.last_at = at
         self.at = NO_TIME if at is None else at

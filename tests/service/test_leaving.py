@@ -1,0 +1,81 @@
+"""What leaves the machine as metrics: a project that stays adds nothing to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from ccagent.metrics import names as metric
+from ccagent.service.gauges import make_snapshot
+from ccagent.service.live import Live
+from ccagent.service.measuring import Measuring
+from ccagent.store import rollups
+from ccagent.store.connection import Connection
+from tests.service.test_measuring import OTHER, at_day, with_tasks, working
+from tests.sources.feed import Feed
+from tests.transcripts import Session
+
+pytestmark = pytest.mark.usefixtures("either_store")
+
+UTC = ZoneInfo("UTC")
+Values = dict[tuple[str, tuple[str, ...]], Any]
+
+
+def leaves(cwd: str | None) -> bool:
+    """Of these sessions one project may leave."""
+    return cwd == OTHER
+
+
+def taken(sessions: tuple[Session, ...], live: Live, *, exportable_only: bool, project_label: bool) -> Values:
+    """Values of all metrics of facts, after all was taken in live and rolled up."""
+    feed = Feed(exportable=leaves)
+    feed.store.catch_up_done()
+    feed.read(*sessions)
+    at_day(feed, 0, hour=23)
+    while feed.tick():
+        pass
+    while feed.store.write(lambda conn: rollups.refresh(conn, UTC)):
+        pass
+
+    @contextmanager
+    def reader() -> Iterator[Connection]:
+        yield feed.store.conn
+
+    live.caught_up = True
+    measuring = Measuring(feed.store, reader, UTC, live, feed.clock, leaves, lambda: project_label)
+    measuring.measure()
+    found = make_snapshot(
+        feed.store.conn, live, feed.store.database, feed.store.host_id, feed.clock.now_ms(), measured=measuring.found,
+        project_label=project_label, exportable_only=exportable_only, exemplars=feed.store.exemplars.all(),
+    )  # fmt: skip
+    return {
+        (family.spec.name, point.labels): (point.value, point.counts, point.sum, point.exemplars)
+        for family in found.families
+        for point in family.points
+        if family.spec.from_facts
+    }
+
+
+@pytest.mark.parametrize("project_label", [False, True])
+def test_a_project_that_stays_adds_nothing_to_what_leaves(live: Live, project_label: bool) -> None:
+    private, public = with_tasks()[0], (with_tasks()[1], working("three", -3, -2, -1, 0, cwd=OTHER))
+    tool = private.launch(kind="explore")
+    private.landed(tool, private.agent(agent_id="a1"), kind="explore")
+    private.bash("ls")
+
+    both, alone = (
+        taken(sessions, live, exportable_only=True, project_label=project_label)
+        for sessions in ((private, *public), public)
+    )
+    here = taken((private, *public), live, exportable_only=False, project_label=project_label)
+
+    assert both == alone
+    assert {name for name, _ in both} >= {metric.TOKENS, metric.SESSIONS_ACTIVE, metric.TASKS_KNOWN}
+    assert {name for name, _ in here} - {name for name, _ in both} >= {metric.COST_BY_HOUR, metric.COST_FORECAST}
+    assert sum(value[0] for (name, _), value in here.items() if name == metric.TOKENS) > sum(
+        value[0] for (name, _), value in both.items() if name == metric.TOKENS
+    )
