@@ -34,6 +34,7 @@ QUICK: Final[dict[str, tuple[str, ...]]] = {
     "idle": ("--files", "50", "--seconds", "1", "--settle", "0"),
     "scrape": ("--scrapes", "5"),
     "spans": ("--runs", "1"),
+    "drain": ("--appends", "2"),
     "stop": ("--tries", "2"),
     "queries": ("--facts", "2000", "--rounds", "2"),
 }
@@ -55,7 +56,7 @@ def plan(tree: Path, large: Path | None) -> list[Run]:
     runs = [
         *(
             Run(key=name, script=name, tree=tree)
-            for name in ("latency", "scrape", "queries", "spans", "stop", "ingest")
+            for name in ("latency", "scrape", "queries", "spans", "drain", "stop", "ingest")
         ),
         Run(key="restart", script="restart", tree=largest),
         Run(key="idle", script="idle", tree=largest),

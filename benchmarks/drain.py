@@ -98,7 +98,7 @@ def main() -> None:
         ground.take_in()
         with running(ground) as daemon:
             daemon.wait_caught_up()
-            quiet, _ = follow(ground, daemon, 1, given.appends, until_sent=False)
+            quiet, _ = follow(ground, daemon, 1, given.appends + WARM_UP, until_sent=False)
             quiet_memory = daemon.memory_mib("VmHWM")
             daemon.stop()
         waiting = missed(ground)
@@ -106,7 +106,7 @@ def main() -> None:
             ground, "--otlp-endpoint", f"http://127.0.0.1:{port}", "--otlp-protocol", "http/protobuf"
         ) as daemon:
             daemon.wait_ready()
-            busy, drained = follow(ground, daemon, 2, 0, until_sent=True)
+            busy, drained = follow(ground, daemon, 2, 1, until_sent=True)
             busy_memory = daemon.memory_mib("VmHWM")
             daemon.stop()
     if got["spans"] < waiting:

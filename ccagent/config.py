@@ -109,9 +109,10 @@ class FeaturesConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricsConfig:
-    """What the metrics tell."""
+    """What the metrics tell. `label_budgets`: how many values a label may take, by label, where that was changed."""
 
     project_label: bool
+    label_budgets: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

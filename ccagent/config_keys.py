@@ -39,6 +39,9 @@ DEFAULT_BACKUP_DAYS: Final = 7.0
 """A backup is for what transcripts no longer hold, and those stay for 30 days."""
 
 
+BUDGETED_LABELS: Final = ("model", "tool", "mcp_server", "skill", "agent_type", "project")
+"""Labels whose values come from transcripts; those of ccagent's own making are bounded by it."""
+
 SECTION_PURPOSE: Final[dict[str, str]] = {
     "ingest": "How transcripts are read.",
     "rollups": "How usage is summed by hour, day and week.",
@@ -179,6 +182,17 @@ KEYS: Final[tuple[Key, ...]] = (
         kind=Kind.FLAG,
         purpose="Whether metrics carry the project as a label.",
         default=False,
+    ),
+    Key(
+        name="metrics.label_budgets",
+        kind=Kind.COUNTS,
+        purpose="How many values a label may take, a metric; what comes later is counted under _overflow_. Each one costs "
+        "series, here and wherever they are sent.",
+        default={},
+        unset="20 models, 50 tools, 30 mcp_server, 50 skills, 30 agent_type, 50 projects",
+        example="{ tool = 80 }",
+        choices=BUDGETED_LABELS,
+        minimum=1,
     ),
     Key(
         name="prices.override",

@@ -20,6 +20,7 @@ class Kind(StrEnum):
     NUMBER = "a number"
     FLAG = "true or false"
     TABLE = "a table of texts"
+    COUNTS = "a table of integers"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

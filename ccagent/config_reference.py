@@ -175,6 +175,8 @@ def reference_page() -> str:
 
 def _key_page(key: Key) -> list[str]:
     allowed = f"one of {', '.join(f'`{choice}`' for choice in key.choices)}" if key.choices else key.kind.value
+    if key.kind is Kind.COUNTS:
+        allowed = f"{key.kind.value} by any of {', '.join(f'`{choice}`' for choice in key.choices)}"
     if key.kind is Kind.CHOICES:
         allowed = f"any of {', '.join(f'`{choice}`' for choice in key.choices)}"
     if key.minimum is not None:

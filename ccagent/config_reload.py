@@ -25,4 +25,7 @@ def _given(value: object) -> object:
 
 def needs_restart(old: Config, new: Config) -> list[str]:
     """Parts that changed and hold only from the next start on."""
-    return [name for name in FIXED if getattr(old, name) != getattr(new, name)]
+    parts = [name for name in FIXED if getattr(old, name) != getattr(new, name)]
+    if old.metrics.label_budgets != new.metrics.label_budgets:
+        parts.append("metrics.label_budgets")
+    return parts

@@ -43,7 +43,8 @@ _KNOWN_FORMS = re.compile(
     re.IGNORECASE,
 )
 _SECRET_HEADER = re.compile(
-    r"authorization|cookie|(?:^|-)(?:key|token|secret|password|auth|credentials?|apikey)(?:$|-)|honeycomb-team", re.IGNORECASE
+    r"authorization|cookie|(?:^|-)(?:key|token|secret|password|auth|credentials?|apikey)(?:$|-)|honeycomb-team",
+    re.IGNORECASE,
 )
 _SCHEME = re.compile(r"\b(?:bearer|basic|token|apikey|api-key|key|digest)\b", re.IGNORECASE)
 _RUN = re.compile(rf"[A-Za-z0-9+/=_-]{{{RANDOM_CHARACTERS},}}")

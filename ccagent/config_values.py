@@ -108,6 +108,8 @@ def _printable(value: str) -> bool:
 
 
 def _checked(key: Key, value: object, place: Place) -> object:
+    if isinstance(value, dict):
+        return _checked_table(key, value, place)
     if key.choices and not isinstance(value, tuple) and value not in key.choices:
         raise place.fail(key, f"is one of {_listed(key)}, not {value!r}")
     if key.choices and isinstance(value, tuple) and (unknown := [one for one in value if one not in key.choices]):
@@ -117,6 +119,15 @@ def _checked(key: Key, value: object, place: Place) -> object:
     if key.name == "rollups.timezone" and isinstance(value, str):
         _check_zone(key, value, place)
     return value
+
+
+def _checked_table(key: Key, table: dict[str, object], place: Place) -> object:
+    for name, value in table.items():
+        if key.choices and name not in key.choices:
+            raise place.fail(key, f"holds any of {_listed(key)}, not {name!r}")
+        if key.minimum is not None and isinstance(value, int | float) and value < key.minimum:
+            raise place.fail(key, f"holds numbers of at least {key.minimum:g}, not {value:g} for {name!r}")
+    return table
 
 
 def _listed(key: Key) -> str:
@@ -146,6 +157,10 @@ def _typed(key: Key, value: object, place: Place) -> object:
         if not all(isinstance(item, str) and item for item in value):
             raise place.fail(key, "is a list of texts, none of them empty")
         return tuple(_source(key, item, place) for item in value) if kind is Kind.PATHS else tuple(value)
+    if kind is Kind.COUNTS and isinstance(value, dict):
+        if not all(isinstance(item, int) and not isinstance(item, bool) for item in value.values()):
+            raise place.fail(key, "is a table whose values are integers")
+        return dict(value)
     if kind is Kind.TABLE and isinstance(value, dict):
         if not all(isinstance(item, str) for item in value.values()):
             raise place.fail(key, "is a table whose values are texts")
@@ -264,6 +279,13 @@ def _read_headers(key: Key, text: str, place: Place) -> dict[str, str]:
     return headers
 
 
+def _read_counts(key: Key, text: str, place: Place) -> dict[str, int]:
+    pairs = [piece.partition("=") for piece in text.split(",") if piece.strip()]
+    if not all(equals for _, equals, _ in pairs):
+        raise place.fail(key, f"is name=number,name=number, not {text!r}")
+    return {name.strip(): _read_integer(key, number.strip(), place) for name, _, number in pairs}
+
+
 _TEXT_READERS: Final[dict[Kind, Callable[[Key, str, Place], object]]] = {
     Kind.TEXT: _read_text,
     Kind.PATH: _read_path,
@@ -273,4 +295,5 @@ _TEXT_READERS: Final[dict[Kind, Callable[[Key, str, Place], object]]] = {
     Kind.NUMBER: _read_number,
     Kind.FLAG: _read_flag,
     Kind.TABLE: _read_headers,
+    Kind.COUNTS: _read_counts,
 }

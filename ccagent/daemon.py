@@ -175,7 +175,10 @@ class Daemon:
         next_word = 0.0
         while True:
             try:
-                store = open_store(self.database, clock=self.clock, host_id=host, prices=prices, exportable=exportable)
+                store = open_store(
+                    self.database, clock=self.clock, host_id=host, prices=prices, exportable=exportable,
+                    budgets=self.config.metrics.label_budgets,
+                )  # fmt: skip
             except AwayError as error:
                 if not patient:
                     raise

@@ -94,7 +94,7 @@ class Job:
         try:
             self.store = open_store(
                 self.database, clock=self.clock, host_id=host_id(self.config), prices=load_prices(self.config),
-                exportable=self._exportable(),
+                exportable=self._exportable(), budgets=self.config.metrics.label_budgets,
             )  # fmt: skip
             try:
                 switch(self.store, on=choose(self.config.compat, detect(self._env, self.roots)).on)

@@ -161,7 +161,7 @@ def _add_stored(document: dict[str, Any], config: Config, running: Mapping[str, 
             found = _progress(reader, host.id, shown["name"], shown["signal"], age, now)
             if found is not None:
                 _add_progress(shown, found, now)
-        use = Budget(load_admitted(reader, host.id)).use()
+        use = Budget(load_admitted(reader, host.id), config.metrics.label_budgets).use()
         document["labels"] = [
             {"metric": metric, "label": label, "used": used, "budget": budget}
             for (metric, label), (used, budget) in sorted(use.items())

@@ -7,7 +7,7 @@ python="${PYTHON:-.venv/bin/python}"
 tests=()
 case "${1:-}" in
     "") ;;
-    --fast) tests=(-m "not slow and not rotel") ;;
+    --fast) tests=(-m "not slow and not rotel and not collector") ;;
     *)
         echo "usage: scripts/check.sh [--fast]" >&2
         exit 2

@@ -9,9 +9,10 @@ import pytest
 
 from ccagent import config_reference
 from ccagent.config import Config, OriginKind, load
-from ccagent.config_keys import KEYS, Key, Kind
+from ccagent.config_keys import BUDGETED_LABELS, KEYS, Key, Kind
 from ccagent.errors import ConfigError
 from ccagent.follow.roots import Root
+from ccagent.metrics.labels import BUDGETS
 
 HOME = {"HOME": "/home/ada"}
 
@@ -69,7 +70,12 @@ def test_every_key_can_be_set_by_its_variable(key: Key) -> None:
         Kind.FLAG: "true",
         Kind.TABLE: "x-key=value",
     }
-    named = {"listen": "localhost:1", "rollups.timezone": "Europe/Berlin", "log.level": "debug"}
+    named = {
+        "listen": "localhost:1",
+        "rollups.timezone": "Europe/Berlin",
+        "log.level": "debug",
+        "metrics.label_budgets": "tool=9",
+    }
     text = named.get(key.name) or (str(key.choices[0]) if key.choices else samples[key.kind])
 
     config = load({}, HOME | {key.variable: text})
@@ -126,6 +132,12 @@ def test_the_variable_names_the_file_when_no_option_does(tmp_path: Path) -> None
         ("[ingest]\nmax_line_bytes = 5", "ingest.max_line_bytes is at least"),
         ("[otlp]\ntimeout_seconds = nan", "otlp.timeout_seconds is a number"),
         ('[otlp]\nprotocol = "http"', "otlp.protocol is one of grpc, http/protobuf"),
+        (
+            "[metrics]\nlabel_budgets = { tool = 0 }",
+            "metrics.label_budgets holds numbers of at least 1, not 0 for 'tool'",
+        ),
+        ("[metrics]\nlabel_budgets = { tol = 9 }", "metrics.label_budgets holds any of model, tool,"),
+        ("[metrics]\nlabel_budgets = { tool = '9' }", "metrics.label_budgets is a table whose values are integers"),
         ('[otlp]\nsignals = ["smoke"]', "otlp.signals holds any of traces, metrics, logs, not 'smoke'"),
         ('[rollups]\ntimezone = "Europe/Atlantis"', "'Europe/Atlantis' is not known here"),
         ('[rollups]\ntimezone = "../../etc/passwd"', "is not known here"),
@@ -294,3 +306,12 @@ def test_a_password_in_the_file_is_refused_and_a_variable_is_filled_in(tmp_path:
     assert "secret" not in str(refused.value)
     with pytest.raises(ConfigError, match="DB_PASSWORD"):
         load({}, HOME, file)
+
+
+def test_budgets_of_labels_are_read_from_file_and_variable(tmp_path: Path) -> None:
+    text = "[metrics]\nlabel_budgets = { tool = 80, model = 5 }"
+
+    assert read(tmp_path, text).metrics.label_budgets == {"tool": 80, "model": 5}
+    by_variable = read(tmp_path, text, {"CCAGENT_METRICS_LABEL_BUDGETS": "skill=7, tool=9"})
+    assert by_variable.metrics.label_budgets == {"skill": 7, "tool": 9}
+    assert set(BUDGETED_LABELS) <= set(BUDGETS)

@@ -127,7 +127,7 @@ def test_a_counter_that_says_other_than_the_facts_is_named(ground: Ground, sql: 
     ("sql", "check"),
     [
         ("UPDATE total SET value = value + 1 WHERE metric = 'turns'", "counters of outcomes"),
-        ("UPDATE total SET value = value + 1 WHERE metric = 'sessions'", "counters of outcomes"),
+        ("UPDATE total SET value = value + 1 WHERE metric = 'file.writes'", "counters of outcomes"),
         ("UPDATE total SET labels = replace(labels, 'opus-5', 'opus-9') WHERE metric = 'tokens'", "counters by model"),
         (f"UPDATE fact SET name = 999999 WHERE key = {REQUEST}", "texts of facts"),
         ("UPDATE fact SET turn = 999999 WHERE turn IS NOT NULL", "texts of facts"),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ccagent.cli.options import config_option, db_option, json_option, load_config
+from ccagent.cli.options import config_option, db_option, json_option, load_config, otlp_options
 from ccagent.cli.output import print_json, size
 from ccagent.config_keys import SIGNALS
 
@@ -19,17 +19,24 @@ if TYPE_CHECKING:
 @click.command(name="preview")
 @click.option("--signal", type=click.Choice(SIGNALS), help="Only this signal.")
 @click.option("--destination", metavar="NAME", help="Only this destination.")
+@otlp_options
 @json_option
 @db_option
 @config_option
 def preview(
-    signal: str | None, destination: str | None, as_json: bool, db: str | None, config_path: Path | None
+    signal: str | None,
+    destination: str | None,
+    otlp_endpoint: str | None,
+    otlp_protocol: str | None,
+    as_json: bool,
+    db: str | None,
+    config_path: Path | None,
 ) -> None:
     """Show the next request of each destination, as it would leave. Nothing is sent.
 
     Names of headers are shown, their values never. Where nothing waits it says so and ends with 0.
     """
-    config = load_config(config_path, db=db)
+    config = load_config(config_path, db=db, otlp_endpoint=otlp_endpoint, otlp_protocol=otlp_protocol)
     from ccagent.previewing import SCHEMA_VERSION, previews
 
     found = previews(config, os.environ, signal=signal, destination=destination)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from ccagent.cli.options import config_option, db_option, json_option, load_config
+from ccagent.cli.options import config_option, db_option, json_option, load_config, otlp_options
 from ccagent.cli.output import clean, print_json, terminal_width
 from ccagent.config_keys import SIGNALS
 
@@ -23,16 +23,25 @@ LOOK_SECONDS: Final = 0.25
 @click.command(name="tap")
 @click.option("--signal", type=click.Choice([one for one in SIGNALS if one != "metrics"]), help="Only this signal.")
 @click.option("--for", "seconds", metavar="SECONDS", type=click.FloatRange(min=0), help="End after so long.")
+@otlp_options
 @json_option
 @db_option
 @config_option
-def command(signal: str | None, seconds: float | None, as_json: bool, db: str | None, config_path: Path | None) -> None:
+def command(
+    signal: str | None,
+    seconds: float | None,
+    otlp_endpoint: str | None,
+    otlp_protocol: str | None,
+    as_json: bool,
+    db: str | None,
+    config_path: Path | None,
+) -> None:
     """Show spans and log records as they leave, one a line, until Ctrl-C.
 
     With --json one document a line: the item in OTLP's JSON form. Metrics are totals that are sent again and again;
     `ccagent export preview --signal metrics` shows them.
     """
-    config = load_config(config_path, db=db)
+    config = load_config(config_path, db=db, otlp_endpoint=otlp_endpoint, otlp_protocol=otlp_protocol)
     from ccagent.errors import ConfigError
     from ccagent.outgoing import settle
     from ccagent.store.location import parse_database

@@ -156,8 +156,8 @@ class TierResolver:
 
     Where several say something, the lowest tier and the nearest name hold. A file that cannot be read or understood
     means tier 0. `key` is the secret under which projects are numbered (without one they have no number), `identity`
-    what the owner is called at tier 2. `notices` collects what the owner should know, each sentence once, `files` the
-    project files that took part. Not for use by several threads at a time.
+    what the owner is called at tier 2. `notices` collects what the owner should know, each sentence once. Not
+    for use by several threads at a time.
     """
 
     def __init__(
@@ -170,7 +170,6 @@ class TierResolver:
         network_mounts: Callable[[], tuple[str, ...]] = filesystem.network_mounts,
     ) -> None:
         self.notices: list[str] = []
-        self.files: dict[str, int] = {}
         self._personal = personal_tier
         self._now_ms = now_ms
         self.key = key
@@ -179,6 +178,11 @@ class TierResolver:
         self._mounts: tuple[str, ...] = ()
         self._mounts_until = 0
         self._cache: dict[str, tuple[Said, int]] = {}
+
+    @property
+    def files(self) -> dict[str, int]:
+        """The project files that took part lately, with the tier that they come to."""
+        return {file: effective(said.tier, self._personal) for said, _ in self._cache.values() for file in said.files}
 
     def tier(self, cwd: str | None) -> int:
         """The effective tier of work done in `cwd`; None or a path of another system has no project file."""
@@ -217,9 +221,6 @@ class TierResolver:
             )
         if len(self._cache) >= CACHE_ENTRIES:
             self._cache.clear()
-            self.files.clear()
-        for file in said.files:
-            self.files[file] = effective(said.tier, self._personal)
         self._cache[folder] = (said, now + CACHE_MS)
         return said
 

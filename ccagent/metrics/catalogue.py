@@ -9,12 +9,12 @@ from typing import Final
 from ccagent.facts.model import QUALITY_NAMES, STATUS_NAMES
 from ccagent.facts.naming import PROVIDERS
 from ccagent.metrics import names
+from ccagent.metrics.compat import COMPAT
+from ccagent.metrics.happenings import AGENT_BUCKETS as AGENT_BUCKETS
 from ccagent.metrics.happenings import HAPPENINGS
 from ccagent.metrics.spec import PROJECT, Kind, MetricSpec
 from ccagent.metrics.standing import STANDING
 
-AGENT_BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
-"""Seconds. Agent work lasts from a file read to an hour's turn; the usual web buckets end at 10 s."""
 INGEST_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 """Seconds of one ingest batch: a line takes a millisecond, a first start's batch some seconds."""
 HOLD_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1)
@@ -59,8 +59,19 @@ QUARANTINE_REASONS: Final = ("garbage", "truncated", "spliced", "oversize", "ref
 """`refused`: the line is sound, but the database does not take what it says."""
 PARSER_FAILURES: Final = ("garbage", "truncated", "spliced", "exception", "other")
 STORE_FAILURES: Final = ("busy", "full", "readonly", "io", "corrupt", "other")
-RELABELLED: Final = ("model", "type", "tool", "status", "mcp_server", "agent_type", "project", "cost", "link",
-                    "session", "other")
+RELABELLED: Final = (
+    "model",
+    "type",
+    "tool",
+    "status",
+    "mcp_server",
+    "agent_type",
+    "project",
+    "cost",
+    "link",
+    "session",
+    "other",
+)
 """What changed after its amount was booked; "cost" is a price that fell, "link" a link of a session that had closed,
 "session" one that was taken up again after it had closed."""
 BATCH_STATUSES: Final = ("ok", "error")
@@ -257,7 +268,9 @@ _SENDING: Final = (
 )  # fmt: skip
 
 _BUDGETED: Final = tuple(
-    (spec.name, label) for spec in (*_FACTS, *HAPPENINGS, *_FOLLOWING, *_KEEPING, *_SENDING) for label in spec.open_labels
+    (spec.name, label)
+    for spec in (*_FACTS, *HAPPENINGS, *_FOLLOWING, *_KEEPING, *_SENDING)
+    for label in spec.open_labels
 )
 _OVERFLOW: Final = _own(
     names.METRICS_OVERFLOW,
@@ -266,7 +279,11 @@ _OVERFLOW: Final = _own(
     "Bookings under a label value beyond its budget; they are shown as _overflow_.",
     ("metric", "label"),
     _closed(
-        metric=tuple(dict.fromkeys(metric for metric, _ in _BUDGETED)),
+        # the compatible set has budgets too, and its own registry
+        metric=(
+            *dict.fromkeys(metric for metric, _ in _BUDGETED),
+            *(name for name in COMPAT if COMPAT[name].open_labels),
+        ),
         label=tuple(dict.fromkeys(label for _, label in _BUDGETED)),
     ),
     fill=("metric", "label"),

@@ -18,6 +18,8 @@ from ccagent.facts.quality.kinds import KINDS
 from ccagent.metrics import names
 from ccagent.metrics.spec import PROJECT, Kind, MetricSpec
 
+AGENT_BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
+"""Seconds. Agent work lasts from a file read to an hour's turn; the usual web buckets end at 10 s."""
 SESSION_BUCKETS: Final = (60, 300, 900, 1_800, 3_600, 7_200, 14_400, 28_800, 86_400)
 """Active seconds of a session: from a question to a day's work."""
 DELIVERY_BUCKETS: Final = (60, 300, 900, 3_600, 14_400, 28_800, 86_400, 259_200, 604_800)
@@ -28,9 +30,6 @@ TREE_BUCKETS: Final = (0, 1, 2, 3, 5, 8, 13, 21, 34)
 """Sub-agents of a session, and how deep they launch each other."""
 RATIO_BUCKETS: Final = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 """Parts of a whole, and confidence."""
-HOOK_BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
-"""Seconds, as of all work of an agent."""
-
 MILLI: Final = 1_000
 """Milliseconds in a second."""
 
@@ -125,7 +124,7 @@ HAPPENINGS: Final = (
     _counted(names.SKILL_ACTIVATIONS, "{activation}", "skill.activation",
              "Skills activated by the model's tool call or typed by a person.", ("skill",)),
     _counted(names.HOOK_DURATION, "s", "hook.run", "Time that a hook ran, as the client measured it.",
-             ("type", "status"), type=HOOK_EVENTS, status=STATUS_NAMES, buckets=HOOK_BUCKETS),
+             ("type", "status"), type=HOOK_EVENTS, status=STATUS_NAMES, buckets=AGENT_BUCKETS),
     # what came of it
     _counted(names.COMMITS, "{commit}", "git.commit",
              "Commits made in sessions, as far as the client recorded them or git printed them.", (PROJECT,)),
@@ -141,6 +140,13 @@ HAPPENINGS: Final = (
 )  # fmt: skip
 
 MEASURED: Final = frozenset(
-    (names.ACTIVE, names.SESSION_DURATION, names.SESSION_FANOUT, names.SESSION_DEPTH, names.LINK_CONFIDENCE, names.DELIVERY)
+    (
+        names.ACTIVE,
+        names.SESSION_DURATION,
+        names.SESSION_FANOUT,
+        names.SESSION_DEPTH,
+        names.LINK_CONFIDENCE,
+        names.DELIVERY,
+    )
 )
 """What a fact alone does not tell: a rebuild takes it from what was derived anew."""

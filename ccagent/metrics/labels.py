@@ -25,8 +25,16 @@ MAX_LENGTH: Final = 128
 """Characters of a label value. The longest plugin tool name seen has 74; receivers cut at 1,024 or more."""
 
 BUDGETS: Final[Mapping[str, int]] = MappingProxyType(
-    {"model": 20, "tool": 50, "mcp_server": 30, "skill": 50, "agent_type": 30, "project": 50, "destination": 10,
-     "rule": 50}
+    {
+        "model": 20,
+        "tool": 50,
+        "mcp_server": 30,
+        "skill": 50,
+        "agent_type": 30,
+        "project": 50,
+        "destination": 10,
+        "rule": 50,
+    }
 )
 """Values that an open label may take, a metric. Together they keep the page below 5,000 series."""
 

@@ -130,7 +130,9 @@ class Occurrences:
         if fact.pause_ms and fact.label in TYPED:
             booking.count(names.ACTIVE, ("user",), fact.pause_ms, leaves)
 
-    def _subagent_run(self, before: Partial | None, fact: Partial, settled: Settled, closing: bool, leaves: bool) -> None:
+    def _subagent_run(
+        self, before: Partial | None, fact: Partial, settled: Settled, closing: bool, leaves: bool
+    ) -> None:
         if closing:
             kind = self._admit(names.AGENT_INVOCATIONS, "agent_type", fact.label or "")
             self.booking.count(names.AGENT_INVOCATIONS, (kind,), 1, leaves)
@@ -162,7 +164,9 @@ class Occurrences:
 
     # ---- tools -----------------------------------------------------------------------------------------------------
 
-    def _file_update(self, before: Partial | None, fact: Partial, settled: Settled, closing: bool, leaves: bool) -> None:
+    def _file_update(
+        self, before: Partial | None, fact: Partial, settled: Settled, closing: bool, leaves: bool
+    ) -> None:
         booking = self.booking
         # one that is inferred is a deletion by a shell command, which no tool wrote
         if before is None and not fact.flags & Flag.INFERRED:
@@ -211,7 +215,9 @@ class Occurrences:
         if closing:
             self.delivered.append((fact, leaves))
 
-    def _pull_request(self, before: Partial | None, fact: Partial, settled: Settled, closing: bool, leaves: bool) -> None:
+    def _pull_request(
+        self, before: Partial | None, fact: Partial, settled: Settled, closing: bool, leaves: bool
+    ) -> None:
         if before is None and has_address(fact):
             self.booking.count(names.PULL_REQUESTS, (self._project(names.PULL_REQUESTS, fact),), 1, leaves)
         if closing:

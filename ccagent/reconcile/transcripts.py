@@ -46,6 +46,11 @@ class Transcripts:
         self._messages: dict[str, str] = {}
         self._unnamed: set[tuple[str | None, str]] = set()
 
+    @property
+    def messages(self) -> Set[str]:
+        """Ids of the responses that have a request id."""
+        return self._messages.keys()
+
     def read(self, roots: Iterable[Root | Path]) -> None:
         """Read the transcripts of Claude Code below `roots` that may hold what is asked for."""
         for path in transcripts_of(roots):

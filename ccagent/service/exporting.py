@@ -63,6 +63,7 @@ class Exporting:
         self._guard: Guard | None = None
         self._books: threading.Thread | None = None
         self._prepared = threading.Lock()
+        self._files: dict[str, dict[str, int]] = {}
         self._senders = {target.key: self._make(target, settings) for target in settings.destinations}
         for target in settings.destinations:
             self._tell(target)
@@ -93,6 +94,7 @@ class Exporting:
         for sender in gone:
             del self._senders[sender.target.key]
             self.observed.forget(sender.target.name, sender.target.signal)
+            self._files.pop(sender.target.key, None)
         self._senders |= fresh
         for sender in fresh.values():
             self._tell(sender.target)
@@ -144,8 +146,10 @@ class Exporting:
         def told() -> None:
             if tiers.notices:
                 self._live.problem("projects", "; ".join(tiers.notices))
-            if not tiers.files.items() <= self._live.project_files.items():
-                self._live.project_files = {**self._live.project_files, **tiers.files}
+            self._files[target.key] = tiers.files
+            found = {file: tier for files in list(self._files.values()) for file, tier in files.items()}
+            if found != self._live.project_files:
+                self._live.project_files = found
 
         if target.signal == "metrics":
             leaving = Leaving(self._reader, tiers.policy, lambda label: anonymous(label, tiers.key or ""))

@@ -29,8 +29,7 @@ EDITORS: Final = frozenset(("Edit", "MultiEdit", "Write", "NotebookEdit"))
 _TIMES: Final = "(COALESCE(f.occurred_at, 0), COALESCE(f.ended_at, 0), COALESCE(f.result_at, 0))"
 """The greatest of these is a fact's own end. A fact without any time counts as history."""
 
-_COLUMNS: Final = """
-SELECT f.closed_seq, f.key, f.type, f.native, f.context, f.turn, f.name, f.stop, f.failure, f.status, f.flags,
+_COLUMNS: Final = """SELECT f.closed_seq, f.key, f.type, f.native, f.context, f.turn, f.name, f.stop, f.failure, f.status, f.flags,
        f.occurred_at, f.ended_at, f.result_at, f.error_at, f.exit_code, f.attempts, f.reported_ms, f.size, f.added,
        f.removed, f.quality, f.token_input, f.token_output, f.token_cache_read, f.token_cache_write,
        f.token_cache_write_1h, f.token_thinking, f.cost, f.extra
@@ -113,8 +112,7 @@ WHERE c.session = ? AND f.type IN ({types}){closed} ORDER BY f.closed_seq
 """
 _CLOSED_BY: Final = " AND f.closed_host = ? AND f.closed_seq IS NOT NULL"
 
-_ACTIVE: Final = """
-SELECT c.session FROM fact f JOIN context c ON c.id = f.context
+_ACTIVE: Final = """SELECT c.session FROM fact f JOIN context c ON c.id = f.context
 WHERE f.occurred_at >= ? AND f.closed_host = ? AND f.type IN ({types}) AND c.session IS NOT NULL
 GROUP BY c.session ORDER BY MIN(f.occurred_at), c.session
 """

@@ -140,9 +140,7 @@ def measure_deliveries(work: Work, occurrences: Occurrences, delivered: Sequence
     for fact, leaves in counted:
         at = fact.occurred_at if fact.type == EventType.COMMIT else opened.get(fact.native)
         branch = branch_of(fact)
-        took = cycle(
-            at, branch, by_branch.get((fact.context.project, branch)), by_session.get(fact.context.session)
-        ).ms
+        took = cycle(at, branch, by_branch.get((fact.context.project, branch)), by_session.get(fact.context.session)).ms
         if took is not None:
             occurrences.took(fact, took, leaves)
 

@@ -127,9 +127,9 @@ def test_the_tree_shows_sub_agents_below_the_call_that_launched_them_and_the_tra
     everything = shown(database, capsys, "aaaa-1", "--tree", "--turns")
 
     assert f"Traces ({RECENT_TURNS + 1}, the last {RECENT_TURNS})" in page
-    assert re.search(r"\n  execute_tool Task  ok, .*\n    invoke_agent explore a1  ok, .*\n      chat ", page)
+    assert re.search(r"\n  execute_tool Agent  ok, .*\n    invoke_agent explore a1  ok, .*\n      chat ", page)
     assert re.search(
-        r"\n      execute_tool Task  ok, .*\n        invoke_agent reviewer a2  ok, .*\n          chat ", page
+        r"\n      execute_tool Agent  ok, .*\n        invoke_agent reviewer a2  ok, .*\n          chat ", page
     )
     assert "  execute_tool Bash  error (nonzero_exit), " in page
     assert len(re.findall(r"invoke_agent claude-code  ok, .*  trace [0-9a-f]{32}", page)) == RECENT_TURNS

@@ -127,12 +127,17 @@ class Collector(Program):
         return int(sum(float(line.rpartition(" ")[2]) for line in sizes))
 
 
-def collector(folder: Path, configuration: str = "collector.yaml", **variables: str) -> Collector:
+def configured(*files: str) -> list[str]:
+    """Options that name shipped configurations."""
+    return [word for name in files for word in ("--config", str(DEPLOY / name))]
+
+
+def collector(folder: Path, configuration: str = "collector.yaml", *laid_over: str, **variables: str) -> Collector:
     """A Collector with a shipped configuration; `variables` are those of collector.env.example. Not yet started."""
     folder.mkdir(parents=True, exist_ok=True)
     grpc, http, health, metrics = free_ports(4)
     return Collector(
-        command=[tool("otelcol"), "--config", str(DEPLOY / configuration)],
+        command=[tool("otelcol"), *configured(configuration, *laid_over)],
         ready=f"http://127.0.0.1:{health}/",
         log=folder / "collector.log",
         variables={

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
 from tests.collector.stage import DEPLOY, collector, running, tool
+from tests.daemon.rig import until
 from tests.otlp.receiver import grpc_receiver
 
-CONFIGURATIONS = sorted(path.name for path in DEPLOY.glob("*.yaml"))
+LAID_OVER = "reconcile.yaml"
+CONFIGURATIONS = sorted(path.name for path in DEPLOY.glob("*.yaml") if path.name != LAID_OVER)
 
 USED = re.compile(r"\$\{env:([A-Z_]+)(?::-([^}]*))?\}")
 IN_ALLOY = re.compile(r'sys\.env\("([A-Z_]+)"\)')
@@ -44,6 +47,7 @@ VARIANTS = {
 
 
 def validated(configuration: Path, folder: Path, variables: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """What the Collector says of a configuration under these variables."""
     return subprocess.run(
         [tool("otelcol"), "validate", "--config", str(configuration)], text=True, capture_output=True, timeout=60,
         env={"COLLECTOR_STORAGE": str(folder / "queue"), "PATH": "/usr/bin:/bin", **CLOUD, **variables}, check=False,
@@ -76,9 +80,9 @@ def test_a_start_and_an_end_have_nothing_to_complain_of(
     with grpc_receiver() as tempo:
         found = collector(tmp_path, configuration, TEMPO_ENDPOINT=f"127.0.0.1:{tempo.port}", **CLOUD, **variables)
         with running(found):
-            pass
+            until(lambda: "Everything is ready" in found.words, "it says so")
+            time.sleep(1)  # it says so a moment before it listens to signals
 
-    assert "Everything is ready" in found.words
     assert "Shutdown complete" in found.words
     assert found.complaints == []
 
@@ -89,7 +93,7 @@ def test_every_variable_is_explained_with_the_default_that_applies() -> None:
         for hidden, name, default in EXPLAINED.findall((DEPLOY / "collector.env.example").read_text())
     }
     used: dict[str, str | None] = {}
-    for name in CONFIGURATIONS:
+    for name in (*CONFIGURATIONS, LAID_OVER):
         used |= {variable: default or None for variable, default in USED.findall((DEPLOY / name).read_text())}
     alloy = set(IN_ALLOY.findall((DEPLOY / "alloy.config").read_text()))
 

@@ -244,6 +244,8 @@ def test_values_beyond_the_budget_go_together() -> None:
 
     assert len(models) == 21
     assert models["_overflow_"] > 0
+    assert feed.counted(names.METRICS_OVERFLOW)[f'["{compat.TOKEN_USAGE}","model"]'] > 0
+    assert compat.TOKEN_USAGE in METRICS[names.METRICS_OVERFLOW].closed["metric"]
     assert equal(feed)
     feed.close()
 

@@ -121,7 +121,9 @@ Item = tuple[str, bytes]
 
 
 def items_of(request: Any) -> list[tuple[Item, bytes]]:
-    """The spans or log records of a request, by what they are of, with their bytes."""
+    """The spans or log records of a request, by what they are of, with their bytes; none of metrics."""
+    if isinstance(request, REQUESTS["metrics"]):
+        return []
     if isinstance(request, REQUESTS["traces"]):
         return [(("span", one.span_id), one.SerializeToString(deterministic=True)) for one in spans_of(request)]
     return [((one.event_name, one.span_id), one.SerializeToString(deterministic=True)) for one in logs_of(request)]
@@ -136,6 +138,7 @@ class Chaos:
     calm: bool = False
     arrived: dict[Item, set[bytes]] = field(default_factory=dict)
     rejected: set[Item] = field(default_factory=set)
+    rejections: int = 0
     answered: Counter[str] = field(default_factory=Counter)
     rows: Counter[str] = field(default_factory=Counter)
 
@@ -162,5 +165,6 @@ class Chaos:
             if answer.takes:
                 for item, data in items[refused:]:
                     self.arrived.setdefault(item, set()).add(data)
+                self.rejections += refused
                 self.rejected |= {item for item, _ in items[:refused]}
             return answer

@@ -131,6 +131,21 @@ def test_input_tokens_include_the_cache_and_the_raw_ones_stand_beside_them() -> 
     assert found["ccagent.duration.estimated"] is True
 
 
+@pytest.mark.parametrize(
+    ("named", "model", "expected"),
+    [
+        (None, "claude-opus-4-6", "anthropic"),
+        (None, "us.anthropic.claude-opus-4-6-v1:0", "aws.bedrock"),
+        ("openai", "some-model", "openai"),
+        ("gateway-of-canary", "gpt-5.5", "openai"),
+        ("gateway-of-canary", "some-model", "_OTHER"),
+        (None, "some-model", None),
+    ],
+)
+def test_a_provider_is_one_that_everybody_knows(named: str | None, model: str, expected: str | None) -> None:
+    assert attributes(replace(CHAT, provider=named, name=model)).get("gen_ai.provider.name") == expected
+
+
 def test_an_unpriced_request_has_no_cost() -> None:
     assert "ccagent.cost.usd" not in attributes(replace(CHAT, cost_microusd=None))
 

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
+import re
+import signal
+import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -29,6 +34,8 @@ from ccagent.reconcile.native import Native
 from ccagent.reconcile.report import of_receiver
 from tests.reconcile import telemetry
 from tests.transcripts import Session, Tree, Usage, text
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def a_session(start: int | None = None) -> Session:
@@ -171,3 +178,26 @@ def test_what_came_while_it_listened_is_compared_with_that_time(tmp_path: Path) 
     assert found["total"]["requests"] == {"both": 1, "transcript_only": 0, "native_only": 0, "differing": 0}
     assert found["payloads"] is None
     assert lost["requestId"] != caught["requestId"]
+
+
+def test_an_interrupt_ends_the_listening_and_prints_the_comparison(tmp_path: Path) -> None:
+    (tmp_path / "projects").mkdir()
+    command = [sys.executable, "-m", "ccagent", "reconcile", "--listen", "127.0.0.1:0", "--json"]
+    command += ["--source", str(tmp_path / "projects")]
+    env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(
+        command, env=env, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stderr is not None
+        said = process.stderr.readline()
+        port = int(re.findall(r":(\d+) ", said)[0])
+        events = telemetry.logs([telemetry.api_request(telemetry.replies(a_session())[0])])
+        assert post(port, "/v1/logs", telemetry.json_line(events), Content_Type="application/json") == 200
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=30)
+    finally:
+        process.kill()
+
+    assert process.returncode == 0
+    assert json.loads(out)["total"]["requests"]["native_only"] == 1

@@ -52,8 +52,10 @@ def test_a_usual_day_is_below_one_and_a_wild_one_above() -> None:
 
     usual, wild = anomaly_ratio(days, 110), anomaly_ratio(days, 1_000)
 
-    assert usual is not None and usual < 1
-    assert wild is not None and wild > 5
+    assert usual is not None
+    assert usual < 1
+    assert wild is not None
+    assert wild > 5
 
 
 def test_one_wild_day_does_not_hide_the_next() -> None:
@@ -61,14 +63,16 @@ def test_one_wild_day_does_not_hide_the_next() -> None:
 
     before, after = anomaly_ratio(calm, 1_000), anomaly_ratio([*calm, 100_000], 1_000)
 
-    assert before is not None and after is not None
+    assert before is not None
+    assert after is not None
     assert after > before / 2
 
 
 def test_where_days_hardly_differ_a_little_more_is_nothing() -> None:
     found = anomaly_ratio([100] * 28, 120)
 
-    assert found is not None and found < 1
+    assert found is not None
+    assert found < 1
 
 
 def test_days_without_work_are_not_usual_days() -> None:

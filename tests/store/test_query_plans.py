@@ -13,7 +13,7 @@ import pytest
 from benchmarks.facts import Filler
 from ccagent.rollups.buckets import HOUR_MS, QUARTER_MS
 from ccagent.rollups.metrics import Period
-from ccagent.store import live_queries, queries, rollups, standing
+from ccagent.store import live_queries, outbox, queries, rollups, standing
 from ccagent.store.connection import Connection, Cursor, Values
 from ccagent.store.dialect import Dialect
 from tests.store.builder import Builder
@@ -129,6 +129,20 @@ def test_a_refresh_reads_the_facts_that_it_is_about(filled: Filled) -> None:
     filled.store.mark({quarter - number * DAY for number in range(20)})
 
     assert filled.whole_reads(lambda conn: rollups.prepare(conn, ZoneInfo(ZONE))) == []
+
+
+def test_what_leaves_next_reads_the_facts_that_are_due_and_those_around_them(filled: Filled) -> None:
+    conn = filled.store.conn
+    number = conn.execute("SELECT MIN(id) FROM host").fetchone()
+    host = int(number[0]) if number is not None and number[0] is not None else 1
+    due = "UPDATE fact SET closed_host = ?, closed_seq = seq WHERE type IN (2, 4, 5, 7) AND occurred_at >= ?"
+    conn.execute(due, (host, filled.now - DAY))
+    assert outbox.closed_facts(conn, host, 0, 20)
+
+    found = filled.whole_reads(lambda conn: outbox.closed_facts(conn, host, 0, 20))
+
+    # where a session comes from is evidence, which has an index of its own
+    assert [one for one in found if "f.type >= 19 AND f.type <= 22" not in one] == []
 
 
 def test_a_plan_that_reads_all_facts_is_seen(filled: Filled) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from ccagent.export.otlp.closed import ClosedFact
 from ccagent.facts.model import QUALITY_NAMES, STATUS_NAMES, EventType, Flag, Status
-from ccagent.facts.naming import UNNAMED_PROVIDER, provider_of
+from ccagent.facts.naming import PROVIDERS, UNNAMED_PROVIDER, provider_of
 from ccagent.facts.windows import window
 
 if TYPE_CHECKING:
@@ -39,8 +39,13 @@ def agent_name(fact: ClosedFact) -> str:
 
 
 def provider(fact: ClosedFact, model: str | None) -> str | None:
-    """Who serves the model: what the transcript names, else by the form of the model's id."""
-    return fact.provider or provider_of(model)
+    """Who serves the model: what the transcript names, else by the form of the model's id.
+
+    A provider that the user set up has a name of the user's own, which stays here.
+    """
+    if fact.provider in PROVIDERS:
+        return fact.provider
+    return provider_of(model) or (None if fact.provider is None else "_OTHER")
 
 
 def span_name(fact: ClosedFact) -> str:
