@@ -49,6 +49,7 @@ from ccagent.service.following import Following
 from ccagent.service.gauges import Memory, make_snapshot
 from ccagent.service.live import Live, StatusFile
 from ccagent.service.measuring import Measuring
+from ccagent.service.own_traces import OwnSending
 from ccagent.service.retaining import Retaining
 from ccagent.service.scheduling import Scheduling, keep_zone
 from ccagent.store.compat import switch
@@ -63,6 +64,7 @@ from ccagent.store.provenance import outdated
 from ccagent.store.rescue import Rescue
 from ccagent.store.side import discard
 from ccagent.store.writer import Writer
+from ccagent.tracing import OFF, Tracer, watch_reader
 from ccagent.worktrees import Worktrees
 from ccagent.zone import local_zone
 
@@ -114,6 +116,7 @@ class Daemon:
         self._failure: BaseException | None = None
         self._reload = threading.Event()
         self._exporting: Exporting | None = None
+        self._own: OwnSending | None = None
         self._listener: Any = None
         self._memories = {False: Memory(), True: Memory()}
         self._waken: Callable[[], None] = self._leave_soon
@@ -133,6 +136,7 @@ class Daemon:
             self._tell_migration(self.store.prepared)
             self.store.told = self._told
             self.readers = open_readers(self.database)
+            self._reader = self.readers.reader
             discard(self.store)
             with self.readers.reader() as conn:
                 prices = self.store.ingest_state.prices.version
@@ -257,6 +261,7 @@ class Daemon:
         try:
             self._open_listener()
             self._start_exports(self._make_exporting(self.settings) if self.settings.enabled else None)
+            self._trace_own(self.settings)
             self._wait(progress)
         except CcagentError as error:
             self._failure = self._failure or error
@@ -352,6 +357,8 @@ class Daemon:
         self._waken()
         if self._listener is not None:
             self._listener.stop()
+        if self._own is not None:
+            self._own.stop(EXPORT_STOP_SECONDS)
         if self._exporting is not None:
             self._exporting.stop(EXPORT_STOP_SECONDS)
         deadline = self.clock.monotonic() + STOP_SECONDS
@@ -370,7 +377,7 @@ class Daemon:
     def snapshot(self, *, exportable_only: bool = False) -> Snapshot:
         """All metrics of this moment, over a connection of its own."""
         try:
-            with self.readers.reader() as conn:
+            with self._reader() as conn:
                 return make_snapshot(
                     conn, self.live, self.database, self.store.host_id, self.clock.now_ms(),
                     project_label=self.config.metrics.project_label, exportable_only=exportable_only,
@@ -406,7 +413,7 @@ class Daemon:
 
     def _make_exporting(self, settings: OtlpSettings) -> Exporting:
         return Exporting(
-            settings, self.store, self.readers.reader, self.live, self.clock, __version__,
+            settings, self.store, lambda: self._reader(), self.live, self.clock, __version__,
             lambda: self.snapshot(exportable_only=True),
         )  # fmt: skip
 
@@ -414,6 +421,21 @@ class Daemon:
         if exporting is not None:
             exporting.start(self._thread)
         self._exporting = exporting
+
+    def _trace_own(self, settings: OtlpSettings) -> None:
+        """Begin with ccagent's own traces, or go over to other settings; nothing of them is kept in between."""
+        if self._own is not None:
+            self._own.stop(EXPORT_STOP_SECONDS)
+            self._own = None
+        tracer: Tracer = OFF
+        if settings.self_traces and self._exporting is not None:
+            self._own = OwnSending(settings, self.store.instance_id, __version__, self._exporting.observed, self.clock)
+            tracer = self._own.tracer
+            self._own.start(self._thread)
+        self.following.tracer = self.scheduling.tracer = tracer
+        self._reader = watch_reader(self.readers.reader, tracer)
+        if self._exporting is not None:
+            self._exporting.tracer = tracer
 
     # ---- signals ---------------------------------------------------------------------------------------------------
 
@@ -459,6 +481,7 @@ class Daemon:
             self.measuring.leaves = self._exportable()
             if self._exporting is None:
                 self._start_exports(exporting)
+            self._trace_own(settings)
             if settings.enabled:
                 self._log.info("export.on", **describe(settings))
         self.live.reload_ok = True

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ccagent import __version__
 from ccagent.config import Config
-from ccagent.errors import ConfigError, NoDataError, UsageError
+from ccagent.errors import ConfigError, UsageError
 from ccagent.store.connection import Connection
 
 if TYPE_CHECKING:
@@ -109,12 +109,12 @@ def export_traces(
     store. What a receiver does not take stands in the report.
     """
     from ccagent.export.privacy import TierResolver
-    from ccagent.otlp_settings import resolve
+    from ccagent.outgoing import own_host, settle
     from ccagent.store.consent import project_key
     from ccagent.store.location import parse_database
     from ccagent.store.open import open_reader
 
-    settings = resolve(config, env)
+    settings, _ = settle(config, env)
     targets = _targets(settings, wanted.destination)
     database = parse_database(config.database, config.paths.state_dir)
     report = Report(dry_run=wanted.dry_run)
@@ -125,13 +125,15 @@ def export_traces(
     tiers = TierResolver(settings.personal_tier, lambda: time.time_ns() // 1_000_000, identity=settings.identity)
     with reader() as conn:
         tiers.key = project_key(conn)
-        host, instance = _host(conn, config, shared=database.kind != "sqlite")
+        own = own_host(conn, config, shared=database.kind != "sqlite")
     if tiers.key is None:
         report.notices.append("projects have no number yet: they get it when the daemon sends for the first time")
     for target in targets:
-        with _Courier(target, settings, instance, dry_run=wanted.dry_run, rate=wanted.rate, wait=wait) as courier:
+        with _Courier(
+            target, settings, own.instance_id, dry_run=wanted.dry_run, rate=wanted.rate, wait=wait
+        ) as courier:
             report.destinations.append(courier.tally)
-            courier.carry(_Past(reader, host, wanted, tiers.policy, courier.tally, show).traces(), tiers.policy)
+            courier.carry(_Past(reader, own.id, wanted, tiers.policy, courier.tally, show).traces(), tiers.policy)
     report.notices += tiers.notices
     return report
 
@@ -148,17 +150,6 @@ def _targets(settings: OtlpSettings, name: str | None) -> tuple[Destination, ...
         known = ", ".join(target.name for target in targets)
         raise UsageError(f"--destination: no destination {name!r} gets traces; there is {known}")
     return chosen
-
-
-def _host(conn: Connection, config: Config, *, shared: bool) -> tuple[int, str]:
-    """Number and instance of this machine in the store."""
-    from ccagent.store.hosts import local_host_id, read_host
-
-    name = (config.host_id or local_host_id(config.paths.data_dir)) if shared else None
-    host = read_host(conn, name)
-    if host is None:
-        raise NoDataError("this machine has written nothing into the database yet; start `ccagent run`")
-    return host.id, host.instance_id
 
 
 class _Past:
@@ -245,19 +236,12 @@ class _Courier:
         rate: float,
         wait: Callable[[float], None],
     ) -> None:
-        from ccagent.export.otlp.configured import Configured
-        from ccagent.export.otlp.encoding import Traces
-        from ccagent.export.otlp.resource import resource_attributes
         from ccagent.export.otlp.sender import make_sender
+        from ccagent.outgoing import encoding_of, resource_of
 
         self.tally = Tally(destination=target.name)
-        self._encoding: Encoding = Configured(
-            Traces(native_names=target.native_names), limits=settings.limits.get("traces")
-        )
-        self._resource = resource_attributes(
-            version=__version__, instance_id=instance, service_name=settings.service_name,
-            extra=settings.resource_attributes,
-        )  # fmt: skip
+        self._encoding: Encoding = encoding_of(target, settings, aged=False)
+        self._resource = resource_of(settings, instance)
         self._sender: Sender | None = None if dry_run else make_sender(target)
         self._rate = rate
         self._wait = wait

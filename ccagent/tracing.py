@@ -10,7 +10,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
@@ -75,16 +75,46 @@ _NOTHING: Final = _Nothing()
 OFF: Final = Off()
 
 
-class Recorder:
-    """Keeps ended spans, from all threads, until `take` fetches them."""
+class Queue:
+    """Ended spans that wait for one receiver; the oldest go where there is no room. Used by any thread."""
 
-    def __init__(self, *, limit: int = LIMIT, wall_ns: Callable[[], int] = time.time_ns) -> None:
-        self._ended: deque[OwnSpan] = deque()
+    def __init__(self, limit: int = LIMIT) -> None:
+        self._spans: deque[OwnSpan] = deque()
         self._limit = limit
-        self._wall_ns = wall_ns
         self._lock = threading.Lock()
-        self._open = threading.local()
         self._dropped = 0
+
+    def add(self, span: OwnSpan) -> None:
+        """Keep a span."""
+        with self._lock:
+            self._spans.append(span)
+            if len(self._spans) > self._limit:
+                self._spans.popleft()
+                self._dropped += 1
+
+    def take(self, limit: int) -> tuple[list[OwnSpan], int]:
+        """The oldest spans, which are no longer kept, and how many were lost since the last call."""
+        with self._lock:
+            spans = [self._spans.popleft() for _ in range(min(limit, len(self._spans)))]
+            dropped, self._dropped = self._dropped, 0
+        return spans, dropped
+
+    def put_back(self, spans: list[OwnSpan]) -> None:
+        """Keep spans again that could not be sent, before those that came meanwhile."""
+        with self._lock:
+            room = max(0, self._limit - len(self._spans))
+            kept = spans[-room:] if room else []
+            self._dropped += len(spans) - len(kept)
+            self._spans.extendleft(reversed(kept))
+
+
+class Recorder:
+    """Gives the spans of all threads, when they end, to each of its queues."""
+
+    def __init__(self, queues: Sequence[Queue], *, wall_ns: Callable[[], int] = time.time_ns) -> None:
+        self._queues = queues
+        self._wall_ns = wall_ns
+        self._open = threading.local()
 
     @contextmanager
     def span(self, name: str, **attributes: Value) -> Iterator[OwnSpan]:
@@ -106,29 +136,8 @@ class Recorder:
             # Duration by the steady clock: a wall clock that is set meanwhile must not make it negative.
             span.end_ns = span.start_ns + time.perf_counter_ns() - began
             if not span.discarded:
-                self._keep(span)
-
-    def _keep(self, span: OwnSpan) -> None:
-        with self._lock:
-            self._ended.append(span)
-            if len(self._ended) > self._limit:
-                self._ended.popleft()
-                self._dropped += 1
-
-    def take(self, limit: int) -> tuple[list[OwnSpan], int]:
-        """The oldest ended spans, which are no longer kept, and how many were lost since the last call."""
-        with self._lock:
-            spans = [self._ended.popleft() for _ in range(min(limit, len(self._ended)))]
-            dropped, self._dropped = self._dropped, 0
-        return spans, dropped
-
-    def put_back(self, spans: list[OwnSpan]) -> None:
-        """Keep spans again that could not be sent, before those that came meanwhile."""
-        with self._lock:
-            room = max(0, self._limit - len(self._ended))
-            kept = spans[-room:] if room else []
-            self._dropped += len(spans) - len(kept)
-            self._ended.extendleft(reversed(kept))
+                for queue in self._queues:
+                    queue.add(span)
 
 
 def watch_reader(

@@ -8,14 +8,15 @@ from contextlib import contextmanager
 
 import pytest
 
-from ccagent.tracing import OFF, Recorder, watch_reader
+from ccagent.tracing import OFF, Queue, Recorder, watch_reader
 
 
 def test_a_span_below_another_belongs_to_its_trace() -> None:
-    recorder = Recorder()
+    queue = Queue()
+    recorder = Recorder([queue])
     with recorder.span("outer", files=2) as outer, recorder.span("inner") as inner:
         inner.set(bytes=10)
-    spans, dropped = recorder.take(10)
+    spans, dropped = queue.take(10)
     assert [span.name for span in spans] == ["inner", "outer"]
     assert dropped == 0
     assert spans[0].trace_id == spans[1].trace_id
@@ -26,7 +27,8 @@ def test_a_span_below_another_belongs_to_its_trace() -> None:
 
 
 def test_a_thread_has_its_own_open_span() -> None:
-    recorder = Recorder()
+    queue = Queue()
+    recorder = Recorder([queue])
 
     def work() -> None:
         with recorder.span("other"):
@@ -36,63 +38,69 @@ def test_a_thread_has_its_own_open_span() -> None:
         thread = threading.Thread(target=work)
         thread.start()
         thread.join()
-    spans, _ = recorder.take(10)
+    spans, _ = queue.take(10)
     assert {span.name: span.parent_id for span in spans} == {"other": b"", "mine": b""}
     assert len({span.trace_id for span in spans}) == 2
 
 
 def test_an_exception_marks_the_span_and_goes_on() -> None:
-    recorder = Recorder()
+    queue = Queue()
+    recorder = Recorder([queue])
     with pytest.raises(KeyError), recorder.span("work"):
         raise KeyError("x")
-    spans, _ = recorder.take(10)
+    spans, _ = queue.take(10)
     assert spans[0].error == "KeyError"
 
 
 def test_a_wall_clock_that_stands_still_or_falls_gives_no_negative_duration() -> None:
     times = iter((2_000_000_000, 1_000_000_000))
-    recorder = Recorder(wall_ns=lambda: next(times))
+    queue = Queue()
+    recorder = Recorder([queue], wall_ns=lambda: next(times))
     for _ in range(2):
         with recorder.span("work"):
             pass
-    spans, _ = recorder.take(10)
+    spans, _ = queue.take(10)
     assert all(span.end_ns >= span.start_ns for span in spans)
 
 
 def test_what_came_to_nothing_leaves_no_span() -> None:
-    recorder = Recorder()
+    queue = Queue()
+    recorder = Recorder([queue])
     with recorder.span("ingest batch") as span:
         span.discard()
-    assert recorder.take(10) == ([], 0)
+    assert queue.take(10) == ([], 0)
 
 
 def test_the_oldest_go_when_nobody_takes_them_and_are_counted() -> None:
-    recorder = Recorder(limit=3)
+    queue = Queue(limit=3)
+    recorder = Recorder([queue])
     for number in range(5):
         with recorder.span(str(number)):
             pass
-    spans, dropped = recorder.take(10)
+    spans, dropped = queue.take(10)
     assert [span.name for span in spans] == ["2", "3", "4"]
     assert dropped == 2
-    assert recorder.take(10) == ([], 0)
+    assert queue.take(10) == ([], 0)
 
 
 def test_spans_put_back_stand_before_those_that_came_meanwhile_and_within_the_limit() -> None:
-    recorder = Recorder(limit=3)
+    queue = Queue(limit=3)
+    recorder = Recorder([queue])
     for number in range(3):
         with recorder.span(str(number)):
             pass
-    taken, _ = recorder.take(3)
+    taken, _ = queue.take(3)
     with recorder.span("new"):
         pass
-    recorder.put_back(taken)
-    spans, dropped = recorder.take(10)
+    queue.put_back(taken)
+    spans, dropped = queue.take(10)
     assert [span.name for span in spans] == ["1", "2", "new"]
     assert dropped == 1
 
 
 def test_only_a_slow_question_to_the_store_is_a_span() -> None:
-    recorder = Recorder()
+    queue = Queue()
+    recorder = Recorder([queue])
 
     @contextmanager
     def reader() -> Iterator[str]:
@@ -101,7 +109,7 @@ def test_only_a_slow_question_to_the_store_is_a_span() -> None:
     for slow_seconds in (60.0, 0.0):
         with watch_reader(reader, recorder, slow_seconds=slow_seconds)() as conn:
             assert conn == "connection"
-    spans, _ = recorder.take(10)
+    spans, _ = queue.take(10)
     assert [span.name for span in spans] == ["slow query"]
     assert spans[0].attributes == {"thread": "MainThread"}
 
@@ -112,3 +120,12 @@ def test_switched_off_nothing_is_kept() -> None:
         span.discard()
     with OFF.span("more") as again:
         assert again.attributes == {}
+
+
+def test_every_queue_gets_every_span() -> None:
+    queues = [Queue(), Queue(limit=1)]
+    recorder = Recorder(queues)
+    for name in ("a", "b"):
+        with recorder.span(name):
+            pass
+    assert [[span.name for span in queue.take(10)[0]] for queue in queues] == [["a", "b"], ["b"]]

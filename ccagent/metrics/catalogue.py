@@ -77,7 +77,8 @@ RELABELLED: Final = (
 BATCH_STATUSES: Final = ("ok", "error")
 SIGNALS: Final = ("traces", "metrics", "logs")
 EXPORT_STATUSES: Final = ("ok", "partial", "retry", "too_large", "config", "poison")
-DROP_REASONS: Final = ("tier", "history", "rejected", "too_large", "poison", "expired", "other")
+DROP_REASONS: Final = ("tier", "history", "rejected", "too_large", "poison", "expired", "self", "other")
+"""`self`: spans of ccagent's own work, which are not kept for a receiver that is away."""
 EXPORT_STATES: Final = ("disabled", "active", "degraded", "circuit_open", "half_open")
 TIERS: Final = ("0", "1", "2")
 PERIODS: Final = ("hourly", "daily", "weekly", "point")

@@ -18,6 +18,7 @@ from ccagent.service.observed import Observed
 from ccagent.service.senders import SenderThread
 from ccagent.store.consent import keep_acknowledgement, keep_project_key
 from ccagent.store.writer import Writer
+from ccagent.tracing import OFF, Tracer
 
 if TYPE_CHECKING:
     from ccagent.otlp_destination import Destination
@@ -52,6 +53,7 @@ class Exporting:
         snapshot: Callable[[], Snapshot],
     ) -> None:
         self.observed = Observed(live)
+        self.tracer: Tracer = OFF
         self._settings = settings
         self._store = store
         self._reader = reader
@@ -129,11 +131,12 @@ class Exporting:
 
     def _make(self, target: Destination, settings: OtlpSettings) -> SenderThread:
         from ccagent.export.otlp.outbox import Outbox
+        from ccagent.export.otlp.own import Traced
         from ccagent.export.otlp.push import MetricsPush
         from ccagent.export.otlp.sender import make_sender
         from ccagent.export.privacy import TierResolver, anonymous
 
-        sender = make_sender(target)
+        sender = Traced(make_sender(target), target.name, lambda: self.tracer)
         resource = resource_of(settings, self._store.instance_id)
         tiers = TierResolver(settings.personal_tier, self._clock.now_ms, identity=settings.identity)
 

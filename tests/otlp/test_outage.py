@@ -19,6 +19,7 @@ from ccagent.export.otlp.outbox import Outbox
 from ccagent.export.otlp.sender import Sender
 from ccagent.facts.trace_ids import span_id
 from tests.otlp.chaos import items_of
+from tests.otlp.conftest import everything
 from tests.otlp.ledger import NOW, Events, Ledger
 from tests.otlp.receiver import Answer, Running
 
@@ -84,11 +85,11 @@ def test_a_week_of_facts_waits_at_the_cost_of_a_trial_every_ten_minutes_and_then
             late += ledger.tools(chance.randint(0, 60))  # what is written while the backlog leaves
 
     taken = http.received.taken
-    everything = spans(natives + late)
-    assert arrived(http) == Counter(dict.fromkeys(everything, 1))
+    whole = spans(natives + late)
+    assert arrived(http) == Counter(dict.fromkeys(whole, 1))
     assert max(sizes) <= MAX_ITEMS
     assert max(request.ByteSize() for request in taken) <= MAX_BYTES + SLACK
-    assert len(taken) <= len(everything) // MAX_ITEMS + 20
+    assert len(taken) <= len(whole) // MAX_ITEMS + 20
     assert ledger.writes - writes == len(taken)  # one short transaction a batch
     assert outbox.backlog(now) == 0
     assert events.drops == {}
@@ -152,7 +153,7 @@ def test_a_restart_in_the_middle_of_a_drain_goes_on_where_the_cursor_stands(
 
 
 def test_many_destinations_wait_for_none_of_the_others(
-    http: Running, grpc_: Running, ledger: Ledger, senders: Senders, events: Events, outboxes: Outboxes
+    http: Running, grpc_: Running, ledger: Ledger, senders: Senders, events: Events
 ) -> None:
     """Each has its own cursor, circuit and connection: what one answers changes nothing for the next."""
     natives = ledger.tools(1_200)
@@ -162,7 +163,7 @@ def test_many_destinations_wait_for_none_of_the_others(
     all_of_them = {
         name: Outbox(
             name, sender, encoding=Traces(), host=1, resource={}, version="1", reader=ledger.reader,
-            write=ledger.write, policy=outboxes(sender)._policy, observe=events, circuit=Circuit(),
+            write=ledger.write, policy=everything, observe=events, circuit=Circuit(),
         )
         for name, sender in made.items()
     }  # fmt: skip

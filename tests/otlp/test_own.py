@@ -8,7 +8,7 @@ import pytest
 
 from ccagent.export.otlp.own import SCOPE, OwnTraces
 from ccagent.export.otlp.sender import Sender
-from ccagent.tracing import Recorder
+from ccagent.tracing import Queue, Recorder
 from tests.otlp.conftest import RESOURCE
 from tests.otlp.receiver import Answer, Running
 
@@ -23,9 +23,9 @@ def protocol(request: pytest.FixtureRequest) -> str:
 def made(
     running: Running, senders: Callable[..., Sender], protocol: str, lost: list[int]
 ) -> tuple[Recorder, OwnTraces]:
-    recorder = Recorder(limit=4)
+    queue = Queue(limit=4)
     sender = senders(running, protocol)
-    return recorder, OwnTraces(sender, recorder, resource=RESOURCE, version="1", lost=lost.append)
+    return Recorder([queue]), OwnTraces(sender, queue, resource=RESOURCE, version="1", lost=lost.append)
 
 
 def record(recorder: Recorder, *names: str) -> None:

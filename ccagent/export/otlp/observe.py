@@ -10,7 +10,7 @@ from ccagent.export.otlp.sender import Signal
 from ccagent.export.otlp.verdict import Kind, Verdict
 
 ExportStatus = Literal["ok", "partial", "retry", "too_large", "config", "poison"]
-DropReason = Literal["tier", "history", "rejected", "too_large", "poison", "expired", "other"]
+DropReason = Literal["tier", "history", "rejected", "too_large", "poison", "expired", "self", "other"]
 
 NEVER_MEANT: Final[frozenset[DropReason]] = frozenset({"tier", "history"})
 """Reasons that are no loss: such items were never to leave."""

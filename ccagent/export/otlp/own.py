@@ -13,13 +13,15 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Sp
 from ccagent.export.otlp.attributes import AttributeValue
 from ccagent.export.otlp.circuit import Circuit
 from ccagent.export.otlp.observe import Step
-from ccagent.export.otlp.sender import Sender
+from ccagent.export.otlp.sender import Sender, Signal
 from ccagent.export.otlp.spans import encode_attributes
-from ccagent.export.otlp.verdict import Kind
+from ccagent.export.otlp.verdict import Kind, Verdict
 from ccagent.export.privacy import cut
 
 if TYPE_CHECKING:
-    from ccagent.tracing import OwnSpan, Recorder
+    from google.protobuf.message import Message
+
+    from ccagent.tracing import OwnSpan, Queue, Tracer
 
 SCOPE: Final = "ccagent.self"
 
@@ -67,15 +69,15 @@ def _span(own: OwnSpan) -> Span:
 
 
 class OwnTraces:
-    """Sends what a recorder kept to one destination. Driven by `tick(now_ms)`, from one thread.
+    """Sends what waits in a queue to one destination. Driven by `tick(now_ms)`, from one thread.
 
-    A receiver that is away is waited for as long as the recorder has room; what it refuses is gone.
+    A receiver that is away is waited for as long as the queue has room; what it refuses is gone.
     """
 
     def __init__(
         self,
         sender: Sender,
-        recorder: Recorder,
+        queue: Queue,
         *,
         resource: Mapping[str, AttributeValue],
         version: str,
@@ -84,7 +86,7 @@ class OwnTraces:
     ) -> None:
         self.circuit = circuit or Circuit()
         self._sender = sender
-        self._recorder = recorder
+        self._queue = queue
         self._resource = resource
         self._version = version
         self._lost = lost
@@ -93,14 +95,14 @@ class OwnTraces:
         """One request at most."""
         if not self.circuit.ready(now_ms):
             return Step(outcome="waiting", wait_ms=self.circuit.wait_ms(now_ms))
-        spans, dropped = self._recorder.take(BATCH)
+        spans, dropped = self._queue.take(BATCH)
         if dropped:
             self._lost(dropped)
         if not spans:
             return Step(outcome="idle", wait_ms=INTERVAL_MS)
         verdict = self._sender.send("traces", own_request(spans, self._resource, self._version))
         if verdict.kind in (Kind.RETRY, Kind.CONFIG):
-            self._recorder.put_back(spans)
+            self._queue.put_back(spans)
             self.circuit.failed(now_ms, verdict)
             return Step(outcome="failed", wait_ms=self.circuit.wait_ms(now_ms))
         refused = min(verdict.rejected, len(spans)) if verdict.kind is Kind.ADVANCE else len(spans)
@@ -108,3 +110,23 @@ class OwnTraces:
             self._lost(refused)
         self.circuit.succeeded(now_ms)
         return Step(outcome="sent", sent=len(spans) - refused, wait_ms=0 if len(spans) == BATCH else INTERVAL_MS)
+
+
+class Traced:
+    """A sender whose requests are spans, too; `tracer` is asked for at each, since it may change."""
+
+    def __init__(self, sender: Sender, destination: str, tracer: Callable[[], Tracer]) -> None:
+        self._sender = sender
+        self._destination = destination
+        self._tracer = tracer
+
+    def send(self, signal: Signal, payload: Message) -> Verdict:
+        """Send an `Export…ServiceRequest` within the destination's timeout."""
+        with self._tracer().span("export", destination=self._destination, signal=signal) as span:
+            verdict = self._sender.send(signal, payload)
+            span.set(verdict=str(verdict.kind), rejected=verdict.rejected)
+        return verdict
+
+    def close(self) -> None:
+        """Give up connections; a later `send` opens new ones."""
+        self._sender.close()
