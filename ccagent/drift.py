@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import re
-import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -97,11 +95,13 @@ class Accepted:
         self.path.unlink(missing_ok=True)
 
     def _write(self, titles: list[str]) -> None:
+        from tempfile import mkstemp
+
         text = json.dumps({"schema_version": SCHEMA_VERSION, "accepted": titles}, indent=1) + "\n"
         create_private(self.path.parent)
         name = None
         try:
-            descriptor, name = tempfile.mkstemp(prefix=self.path.name, dir=self.path.parent)
+            descriptor, name = mkstemp(prefix=self.path.name, dir=self.path.parent)
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
                 file.write(text)
                 file.flush()
@@ -218,6 +218,8 @@ def _shape(extra: str) -> Any:
 
 def report(document: Mapping[str, Any]) -> Iterator[str]:
     """Lines ready for a bug report: versions, then each finding with its shape. No name of yours, no path, no text."""
+    import platform
+
     release = _RELEASE.match(platform.release())
     system = f"{platform.system()} {release.group() if release else ''}".strip()
     yield f"ccagent {__version__}, Python {platform.python_version()}, {system} ({platform.machine()})"

@@ -40,7 +40,10 @@ STARTING: Final = "starting"
 
 _ADVICE: Final = (
     (("401", "403", "unauthenticated", "permission_denied"), "check the credentials in its headers"),
-    (("404", "405", "unimplemented"), "check the endpoint's path, and whether the receiver takes this signal"),
+    (
+        ("404", "405", "unimplemented"),
+        "check the endpoint's path; where the receiver does not take this signal, leave it out of `signals`",
+    ),
     (("certificate", "ssl"), "check the certificates: `certificate` names the authority that signed the receiver's"),
     (("redirected", "no otlp", "not an otlp"), "check the endpoint: something else than a receiver answers"),
     (("name or service", "resolution", "getaddrinfo"), "check the host name in the endpoint"),

@@ -22,4 +22,4 @@ step "$python" -m mypy
 for script in scripts/generate_*.py; do
     step "$python" "$script" --check
 done
-step "$python" -m pytest "${tests[@]}"
+step "$python" -m pytest -n auto --dist loadfile "${tests[@]}"

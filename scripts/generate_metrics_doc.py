@@ -40,6 +40,7 @@ the same Prometheus, not both: sums would count everything twice.
 - **Loopback shows everything, OTLP what may leave:** amounts of projects whose privacy tier is 1 or more.
 - **Exemplars** (OpenMetrics and OTLP) lead from a bucket of a histogram to the trace of the newest fact in it. They are
   kept in memory: after a restart there are none until something happens, and what is older than an hour gives none.
+- The set `claude_code.*`, for boards of Claude Code's own telemetry, is a registry of its own: [compatible.md](compatible.md).
 - Durations are transcript time. Costs are what the tokens would cost at the list prices of the API.
 """
 

@@ -29,6 +29,7 @@ def environment_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator
         for name in list(os.environ):
             if name.startswith(("CCAGENT_", "OTEL_", "XDG_", "CLAUDE_")) and name not in OWN_VARIABLES:
                 patch.delenv(name)
+        patch.delenv("COLUMNS", raising=False)
         patch.setenv("HOME", str(home))
         yield
 
@@ -77,9 +78,11 @@ def corpus_files(corpus: Path) -> dict[str, bytes]:
 @pytest.fixture(scope="session")
 def corpus_feed(corpus_files: dict[str, bytes]) -> Iterator[Any]:
     """A store that has taken in all of them, one by one. It is everybody's: ask it, and write nothing."""
-    from tests.sources.feed import Feed
+    from tests.sources.feed import Feed, on_sqlite
 
-    feed = Feed()
+    # It may be made for a test on Postgres, and outlives that test's database.
+    with on_sqlite():
+        feed = Feed()
     for path, data in corpus_files.items():
         feed.take((path, data))
     yield feed

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ccagent.facts.evidence import Target
+from ccagent.facts.targets import Target
 from ccagent.store.links import link_dump
 from tests.sources.feed import Feed, Served, served_by
 from tests.sources.orders import repeated, shuffled

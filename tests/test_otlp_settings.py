@@ -284,7 +284,9 @@ def test_the_clients_own_service_name_is_never_taken() -> None:
 
 
 @pytest.mark.parametrize(("tier", "identity"), [("1", None), ("2", "ada")])
-def test_who_somebody_is_never_stands_on_the_resource_and_leaves_from_tier_2_on(tier: str, identity: str | None) -> None:
+def test_who_somebody_is_never_stands_on_the_resource_and_leaves_from_tier_2_on(
+    tier: str, identity: str | None
+) -> None:
     env = {"OTEL_RESOURCE_ATTRIBUTES": "enduser.id=ada,user.email=a@b,team=x", "CCAGENT_PRIVACY_TIER": tier}
 
     settings = settle(env, endpoint="localhost:4317")

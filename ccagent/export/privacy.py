@@ -99,12 +99,18 @@ NATIVE_EVENT_ATTRIBUTES: Final = frozenset({
 """The same of events that go by the names of Claude Code's own telemetry."""
 
 
+_WHOLE: Final = frozenset((int, bool, float))
+"""Types of values that nothing is cut off."""
+
+
 def permit(
     attributes: Mapping[str, AttributeValue], allowed: frozenset[str] = SPAN_ATTRIBUTES
 ) -> dict[str, AttributeValue]:
     """Of the attributes those that may leave, texts cut to `VALUE_LIMIT` bytes."""
     return {
-        key: value if type(value) is str and len(value) <= VALUE_LIMIT and value.isascii() else _short(value)
+        key: value
+        if (type(value) in _WHOLE) or (type(value) is str and len(value) <= VALUE_LIMIT and value.isascii())
+        else _short(value)
         for key, value in attributes.items()
         if key in allowed
     }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from enum import IntEnum
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -12,23 +11,7 @@ from ccagent.facts.branches import NO_TICKETS, branch_names
 from ccagent.facts.documents import feature_of_path, phase_in
 from ccagent.facts.pulls import pulls_in
 from ccagent.facts.shell import split
-
-
-class Target(IntEnum):
-    """What links lead to, and from; the number is what the store keeps, `TARGET_NAMES` what a user sees."""
-
-    SESSION = 1
-    PROJECT = 2
-    FEATURE = 3
-    TASK = 4
-    PHASE = 5
-    COMMIT = 6
-    PULL_REQUEST = 7
-    BRANCH = 8
-
-
-TARGET_NAMES: Final[dict[int, str]] = {target: target.name.lower() for target in Target}
-TARGETS: Final[dict[str, Target]] = {name: Target(number) for number, name in TARGET_NAMES.items()}
+from ccagent.facts.targets import Target
 
 MENTIONS: Final = 16
 """Things of one kind that one line's evidence may name; a command that names more is a list of all there are."""

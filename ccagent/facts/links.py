@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping
 from enum import IntEnum
 from typing import Final, NamedTuple
 
-from ccagent.facts.evidence import DEFAULT, TARGETS, Target
+from ccagent.facts.evidence import DEFAULT
 from ccagent.facts.model import EventType
+from ccagent.facts.targets import TARGETS, Target
 
 WHOLE: Final = 1_000_000
 """Shares of one source and kind of target add up to this."""

@@ -46,6 +46,16 @@ def provider_of(model: str | None) -> str | None:
     return None
 
 
+@lru_cache(maxsize=512)
+def shown_model(model: str) -> str:
+    """A model's id as it may leave the machine: of an ARN, which names an account and a region, the last part only."""
+    if not model.lower().startswith("arn:"):
+        return model
+    # arn:partition:service:region:account:resource; the resource itself may hold colons.
+    resource = model.split(":", 5)[-1]
+    return resource.rpartition("/")[2] or "arn"
+
+
 @lru_cache(maxsize=2_048)
 def mcp_parts(tool: str | None) -> tuple[str, str] | None:
     """Server and tool of an MCP tool's name, None for any other."""

@@ -12,9 +12,9 @@ from typing import Final
 
 from ccagent.facts.dangerous import PATTERNS
 from ccagent.facts.decisions import ACCEPT, CONFIG, REJECT, UNKNOWN, USER_REJECT, USER_TEMPORARY
-from ccagent.facts.evidence import TARGET_NAMES
 from ccagent.facts.model import STATUS_NAMES
 from ccagent.facts.quality.kinds import KINDS
+from ccagent.facts.targets import TARGET_NAMES
 from ccagent.metrics import names
 from ccagent.metrics.spec import PROJECT, Kind, MetricSpec
 

@@ -12,6 +12,7 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
 
+from ccagent.facts.naming import shown_model
 from ccagent.metrics.catalogue import METRICS
 from ccagent.metrics.compat import COMPAT
 
@@ -95,7 +96,7 @@ class Budget:
                 return closed[-1]
             self._known[metric, label, value] = value
             return value
-        clean = sanitised(value)
+        clean = sanitised(shown_model(value) if label == "model" else value)
         place = (metric, label)
         taken = self._admitted.setdefault(place, set())
         if clean not in taken:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from ccagent.facts.evidence import TARGET_NAMES
+from ccagent.facts.targets import TARGET_NAMES
 from ccagent.metrics import names
 from ccagent.metrics.spec import PROJECT, Exported, Kind, MetricSpec
 

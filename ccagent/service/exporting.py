@@ -184,8 +184,9 @@ class Exporting:
         self.observed.note(target.name, target.signal, **set_up(target))
 
     def _send_to(self, settings: OtlpSettings) -> None:
-        """Changes in what left already are counted for whoever got it as a span."""
-        self._store.send_to(tuple(target.name for target in settings.of("traces")))
+        """Changes in what left already are counted for whoever got it as a span or log record."""
+        sent = (*settings.of("traces"), *settings.of("logs"))
+        self._store.send_to(tuple((target.name, target.signal) for target in sent))
 
     def _book(self) -> None:
         while not self._stop.wait(BOOK_SECONDS):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import tempfile
 import threading
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -91,9 +90,11 @@ class StatusFile:
             self._last = data
 
     def _write(self, data: bytes) -> None:
+        from tempfile import mkstemp  # `status` reads, and loads this room for that
+
         name = None
         try:
-            descriptor, name = tempfile.mkstemp(prefix=self.path.name, dir=self.path.parent)
+            descriptor, name = mkstemp(prefix=self.path.name, dir=self.path.parent)
             with os.fdopen(descriptor, "wb") as file:
                 file.write(data)
             Path(name).replace(self.path)

@@ -8,10 +8,11 @@ from typing import Final
 
 import orjson
 
-from ccagent.facts.evidence import TARGET_NAMES, WEIGHTS, Mention, Target
+from ccagent.facts.evidence import WEIGHTS, Mention
 from ccagent.facts.model import EventType, Flag
 from ccagent.facts.partial import NO_TIME, least, most
 from ccagent.facts.projects import project_of
+from ccagent.facts.targets import TARGET_NAMES, Target
 from ccagent.sources.places import Held, Place
 
 ID_CHARACTERS: Final = 300

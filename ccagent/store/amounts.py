@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from ccagent.facts.evidence import Target
+from ccagent.facts.targets import Target
 from ccagent.rollups.buckets import QUARTER_MS
 from ccagent.rollups.metrics import Period
 from ccagent.rollups.usage import ITEM, SAID, UsageFamily

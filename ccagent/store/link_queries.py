@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from ccagent.facts.evidence import TARGET_NAMES, Target
 from ccagent.facts.links import CERTAIN, LOW, STRATEGY_NAMES, WHOLE, Said, Strategy, is_numbered, spoken
 from ccagent.facts.model import EVENT_NAMES
+from ccagent.facts.targets import TARGET_NAMES, Target
 from ccagent.store.connection import Connection, scalar, snapshot
 from ccagent.store.link_view import MANUAL
 from ccagent.store.links import evidence_facts

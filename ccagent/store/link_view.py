@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from ccagent.facts.evidence import TARGET_NAMES, Target
 from ccagent.facts.links import CERTAIN, STRATEGY_NAMES, WHOLE, Strategy
+from ccagent.facts.targets import TARGET_NAMES, Target
 
 ANCESTORS: Final = 8
 """Levels of sessions that were resumed or copied which are followed to the root; a ring ends there too."""

@@ -13,12 +13,12 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from ccagent.facts.branches import branch_names
-from ccagent.facts.evidence import Target
 from ccagent.facts.frontmatter import Stated
 from ccagent.facts.keys import fact_key
 from ccagent.facts.links import CERTAIN, SPEAKING, WHOLE, Evidence, Link, Said, Strategy, links, spoken
 from ccagent.facts.model import EventType
 from ccagent.facts.partial import Partial
+from ccagent.facts.targets import Target
 from ccagent.metrics import names as metric
 from ccagent.store.connection import Connection, scalar
 from ccagent.store.interning import Names

@@ -12,11 +12,11 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from ccagent.facts.cycle import cycle, own_branch
-from ccagent.facts.evidence import TARGET_NAMES, Target
 from ccagent.facts.keys import fact_key
 from ccagent.facts.links import CERTAIN
 from ccagent.facts.model import EventType
 from ccagent.facts.partial import Partial
+from ccagent.facts.targets import TARGET_NAMES, Target
 from ccagent.metrics.occurrences import has_address, sure_commit, worked
 from ccagent.rollups.buckets import IDLE_CUTOFF_MS
 from ccagent.store import rows

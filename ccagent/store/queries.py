@@ -14,14 +14,12 @@ from operator import add
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from ccagent.facts.links import shares
 from ccagent.facts.naming import UNNAMED_PROVIDER, provider_of
 from ccagent.rollups.buckets import Unit, bucket_end, bucket_start, label
 from ccagent.rollups.usage import USAGE_COLUMNS, UsageFamily
 from ccagent.store.amounts import GROUPINGS, TIME, TOTAL, Amounts
 from ccagent.store.connection import Connection, scalar, snapshot
 from ccagent.store.coverage import Window, coverage, stored_zone
-from ccagent.store.link_queries import features_of
 
 __all__ = (
     "BY", "TOKEN_KINDS", "UNATTRIBUTED", "UsageRow", "stored_zone", "today", "usage",
@@ -165,6 +163,9 @@ def _sorted(rows: list[UsageRow]) -> list[UsageRow]:
 
 def _by_feature(reader: Connection, window: Window) -> list[UsageRow]:
     """What each session amounts to, split over the features that it worked on."""
+    from ccagent.facts.links import shares
+    from ccagent.store.link_queries import features_of
+
     grouping = GROUPINGS["session"]
     found = list(Amounts(grouping, coverage(reader, window, grouping.family), window.open).sums(reader))
     parts = features_of(reader, [int(key) for key, *_ in found if key])

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from ccagent.facts.evidence import TARGET_NAMES, Target
 from ccagent.facts.links import LOW
 from ccagent.facts.model import EventType, Flag, Status
+from ccagent.facts.targets import TARGET_NAMES, Target
 from ccagent.rollups.metrics import Period
 from ccagent.store.connection import Connection, scalar
 from ccagent.store.tasks import LATEST

@@ -141,10 +141,4 @@ def _run(
 
 def _unended_shell(fact: SessionFact) -> bool:
     """A shell in the background of which no notification told the end; its call alone is over."""
-    return (
-        fact.is_call
-        and fact.ok
-        and fact.has(Flag.BACKGROUND)
-        and fact.name in SHELLS
-        and not fact.ended_at
-    )
+    return fact.is_call and fact.ok and fact.has(Flag.BACKGROUND) and fact.name in SHELLS and not fact.ended_at

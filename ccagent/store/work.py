@@ -22,10 +22,14 @@ from ccagent.store.interning import Contexts, Names
 from ccagent.store.measures import measure, types_of
 from ccagent.store.outbox import sent_up_to
 
-SIGNAL: Final = "traces"
 SPAN_TYPES: Final = frozenset((EventType.TURN, EventType.LLM_REQUEST, EventType.TOOL_CALL, EventType.SUBAGENT_RUN))
 """Kinds of facts that are sent as spans."""
 
+SENT_TYPES: Final[Mapping[str, frozenset[EventType]]] = {
+    "traces": SPAN_TYPES,
+    "logs": frozenset(EventType) - {EventType.TURN, EventType.FILE_UPDATE, EventType.QUEUE, EventType.ARTIFACT},
+}
+"""Kinds of facts that are sent one by one, by signal."""
 
 SESSION_IDLE_MS: Final = 30 * 60 * 1_000
 """A session is over so long after its last record; a later record re-opens it without another closing."""
@@ -70,8 +74,9 @@ class Work:
         self._beside: set[bytes] = set()  # facts so near to them that they may share amounts
         self.file_ids: dict[int, int | None] = {}
         """Rows of `file` by the batch's numbers; NO_FILE has none."""
-        self.destinations: tuple[str, ...] = ()
-        """Where closed facts are sent to; what changes in them later is not sent again but counted."""
+        self.destinations: tuple[tuple[str, str], ...] = ()
+        """Where closed facts are sent to, by destination and signal; what changes in them later is not sent again but
+        counted."""
 
     def forget(self) -> None:
         """After a rollback: nothing that was given out in the transaction holds."""
@@ -143,12 +148,13 @@ class Work:
             self.mark_session(fact)  # no hour that is made anew leads to its point
 
     def stale(self, fact: Partial, closed_host: int, closed_seq: int) -> None:
-        """A fact changed after it closed: whoever has its span has an older one."""
-        if self.destinations and fact.type in SPAN_TYPES and self.ledger.leaves(fact.context.cwd):
-            for destination in self.destinations:
+        """A fact changed after it closed: whoever has its span or log record has an older one."""
+        concerned = [one for one in self.destinations if fact.type in SENT_TYPES[one[1]]]
+        if concerned and self.ledger.leaves(fact.context.cwd):
+            for destination, signal in concerned:
                 # what lies behind the cursor was sent; what is still before it goes out as it is now
-                if closed_seq <= sent_up_to(self.conn, destination, SIGNAL, closed_host):
-                    self.booking.count(metric.EXPORTS_STALE, (destination, SIGNAL))
+                if closed_seq <= sent_up_to(self.conn, destination, signal, closed_host):
+                    self.booking.count(metric.EXPORTS_STALE, (destination, signal))
 
     def resumed(self, before: Partial, after: Partial) -> None:
         """A fact changed after it closed: what was measured of a session, or said of its kind, stays as it was."""

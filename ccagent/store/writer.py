@@ -410,8 +410,8 @@ class Writer(ABC):
         """Set a value of the table `meta`."""
         self.write(lambda conn: set_meta(conn, name, value))
 
-    def send_to(self, destinations: tuple[str, ...]) -> None:
-        """Name where closed facts go, so that what changes in them afterwards is counted."""
+    def send_to(self, destinations: tuple[tuple[str, str], ...]) -> None:
+        """Name where closed facts go (destination and signal), so that what changes in them afterwards is counted."""
         self.ingest_state.destinations = destinations
 
     def catch_up_done(self) -> None:

@@ -45,7 +45,8 @@ def test_its_work_is_traced_when_it_is_asked_for_and_only_then(ground: Ground) -
         ground.tree.write(rich_session("two", secret=CANARY))
         wanted = {"ingest batch", "rollup run", "export"}
         daemon.until(
-            lambda: wanted <= {span.name for span in scopes(received).get(SCOPE, ())}, "spans of ccagent's own work arrive"
+            lambda: wanted <= {span.name for span in scopes(received).get(SCOPE, ())},
+            "spans of ccagent's own work arrive",
         )
         own = scopes(received)[SCOPE]
         assert all(span.end_time_unix_nano >= span.start_time_unix_nano > 0 for span in own)

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from ccagent.facts.evidence import (
     MENTIONS,
     WEIGHTS,
-    Target,
     conventions,
     of_arguments,
     of_branch,
@@ -17,6 +16,7 @@ from ccagent.facts.evidence import (
     of_shell,
 )
 from ccagent.facts.links import STRATEGIES
+from ccagent.facts.targets import Target
 
 SHELL = [
     ("cat docs/plans/login-form.md", {("feature", "login-form", "read")}),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ccagent.facts.evidence import WEIGHTS, Target
+from ccagent.facts.evidence import WEIGHTS
 from ccagent.facts.links import (
     CERTAIN,
     FEATURES,
@@ -23,6 +23,7 @@ from ccagent.facts.links import (
     spoken,
 )
 from ccagent.facts.model import EventType
+from ccagent.facts.targets import Target
 
 TABLE = [
     # how it was found; its part of the session's weight in percent; confidence

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ccagent.facts.naming import mcp_parts, provider_of
+from ccagent.facts.naming import mcp_parts, provider_of, shown_model
 
 
 @pytest.mark.parametrize(
@@ -41,3 +41,20 @@ def test_an_mcp_tool_is_split_at_the_first_two_double_underscores(
     tool: str | None, parts: tuple[str, str] | None
 ) -> None:
     assert mcp_parts(tool) == parts
+
+
+@pytest.mark.parametrize(
+    ("model", "shown"),
+    [
+        ("claude-opus-4-6", "claude-opus-4-6"),
+        ("eu.anthropic.claude-opus-4-6-v1:0", "eu.anthropic.claude-opus-4-6-v1:0"),
+        ("arn:aws:bedrock:eu-central-1:123456789012:inference-profile/eu.anthropic.claude-opus-4-6-v1:0",
+         "eu.anthropic.claude-opus-4-6-v1:0"),
+        ("arn:aws:bedrock:us-east-1::foundation-model/anthropic.claude-3-haiku", "anthropic.claude-3-haiku"),
+        ("ARN:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc123", "abc123"),
+        ("arn:aws:bedrock:us-east-1:123456789012:custom", "custom"),
+        ("arn:", "arn"),
+    ],
+)  # fmt: skip
+def test_a_model_is_shown_without_the_account_of_an_arn(model: str, shown: str) -> None:
+    assert shown_model(model) == shown

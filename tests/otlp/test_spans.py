@@ -284,3 +284,13 @@ def test_the_bytes_are_those_of_the_sdks_own_encoder(facts: list[ClosedFact]) ->
 
     assert ours == theirs
     assert ours.SerializeToString(deterministic=True) == theirs.SerializeToString(deterministic=True)
+
+
+def test_the_account_that_an_arn_names_stays_here() -> None:
+    arn = "arn:aws:bedrock:eu-central-1:123456789012:inference-profile/eu.anthropic.claude-opus-4-6-v1:0"
+    for fact in (replace(CHAT, name=arn), replace(TURN, model=arn), replace(RUN, model=arn, name="Explore")):
+        span = build_span(fact, native_names=True)
+        assert span is not None
+        assert b"123456789012" not in span.SerializeToString()
+        assert attributes(fact)["gen_ai.provider.name"] == "aws.bedrock"
+    assert attributes(replace(CHAT, name=arn))["gen_ai.request.model"] == "eu.anthropic.claude-opus-4-6-v1:0"

@@ -135,6 +135,17 @@ def end_of_test() -> None:
         served.test_ended()
 
 
+@contextmanager
+def on_sqlite() -> Iterator[None]:
+    """Feeds that are made here stand on SQLite, whatever the test at hand runs on."""
+    served = _served[:]
+    _served.clear()
+    try:
+        yield
+    finally:
+        _served[:] = served
+
+
 class Feed:
     """A store that is handed pieces of files; it keeps offsets and carries as the daemon does."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ccagent.facts.evidence import Target
+from ccagent.facts.targets import Target
 from ccagent.store.links import link_dump
 from tests.canaries import Canaries
 from tests.claude_canaries import transcripts

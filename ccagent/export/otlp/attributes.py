@@ -54,7 +54,7 @@ def span_name(fact: ClosedFact) -> str:
         case EventType.TURN:
             return f"invoke_agent {agent_name(fact)}"
         case EventType.LLM_REQUEST:
-            words = ("chat", fact.name)
+            words = ("chat", fact.shown_model)
         case EventType.TOOL_CALL:
             words = ("execute_tool", fact.name)
         case _:
@@ -109,7 +109,7 @@ def _turn(fact: ClosedFact) -> dict[str, AttributeValue | None]:
         "gen_ai.provider.name": provider(fact, fact.model) or ("openai" if name == CODEX else UNNAMED_PROVIDER),
         "gen_ai.agent.name": name,
         "gen_ai.agent.version": fact.version,
-        "gen_ai.request.model": fact.model,
+        "gen_ai.request.model": fact.shown_model,
         "ccagent.turn.index": fact.turn_index,
     }
 
@@ -121,7 +121,7 @@ def _agent(fact: ClosedFact) -> dict[str, AttributeValue | None]:
         "gen_ai.agent.name": fact.name,
         "gen_ai.agent.id": fact.agent,
         "gen_ai.agent.version": fact.version,
-        "gen_ai.request.model": fact.model,
+        "gen_ai.request.model": fact.shown_model,
         "ccagent.agent.depth": fact.depth,
         # The call that launched it is not known, so it lies below no tool span.
         "ccagent.agent.unlinked": True if fact.agent_tool is None else None,
@@ -137,8 +137,8 @@ def _request(fact: ClosedFact) -> dict[str, AttributeValue | None]:
     return {
         "gen_ai.operation.name": "chat",
         "gen_ai.provider.name": provider(fact, fact.name),
-        "gen_ai.request.model": fact.name,
-        "gen_ai.response.model": fact.name,
+        "gen_ai.request.model": fact.shown_model,
+        "gen_ai.response.model": fact.shown_model,
         "gen_ai.response.id": fact.native if fact.native.startswith("msg_") else None,
         "gen_ai.response.finish_reasons": (fact.stop,) if fact.stop else None,
         "gen_ai.agent.name": agent_name(fact),

@@ -29,6 +29,7 @@ class Batch:
     end: int
     facts: list[tuple[int, ClosedFact]] = field(default_factory=list)
     items: list[Message] = field(default_factory=list)
+    encoded: list[bytes] = field(default_factory=list)  # the items, serialised
     size: int = 0
     withheld: int = 0  # facts whose project does not allow export
     unfit: int = 0  # facts that have no item: without any time, or of a shape that the signal does not show
@@ -54,13 +55,15 @@ def collect(
         elif not (items := encoding.build(fact, allowed)):
             batch.unfit += 1
         else:
-            size = sum(item.ByteSize() + FRAMING for item in items)
+            encoded = [item.SerializeToString() for item in items]
+            size = sum(map(len, encoded)) + FRAMING * len(encoded)
             full = batch.size + size > max_bytes or len(batch.items) + len(items) > max_items
             if batch.items and full:
                 batch.end = last
                 break
             batch.facts.append((seq, fact))
             batch.items.extend(items)
+            batch.encoded.extend(encoded)
             batch.size += size
         last = seq
     return batch

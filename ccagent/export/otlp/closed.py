@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from ccagent.facts.model import KEY_PREFIXES, EventType
-from ccagent.facts.naming import mcp_parts
+from ccagent.facts.naming import mcp_parts, shown_model
 
 SPAN_TYPES: Final = (EventType.TURN, EventType.LLM_REQUEST, EventType.TOOL_CALL, EventType.SUBAGENT_RUN)
 """Facts that become spans."""
@@ -97,6 +97,12 @@ class ClosedFact:
     model: str | None = None  # a turn or run: the model of its requests, where it is one
     compacted: bool = False  # a request: the conversation was compacted just before
     marks: tuple[Mark, ...] = ()  # retries and compactions, by time
+
+    @property
+    def shown_model(self) -> str | None:
+        """The model of a request, or the only one of a turn or sub-agent, as it may leave the machine."""
+        model = self.name if self.event_type is EventType.LLM_REQUEST else self.model
+        return None if model is None else shown_model(model)
 
     @property
     def source_key(self) -> str:

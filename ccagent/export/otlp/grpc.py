@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final, cast
+from operator import methodcaller
+from typing import TYPE_CHECKING, Final, cast
 from urllib.parse import urlsplit
 
 import grpc
 from google.protobuf.message import DecodeError
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2_grpc import LogsServiceStub
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2_grpc import MetricsServiceStub
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceServiceStub
 
 from ccagent.errors import ConfigError
-from ccagent.export.otlp.http import Answer, accepted
+from ccagent.export.otlp.http import ANSWERS, accepted
 from ccagent.export.otlp.sender import RESPONSE_LIMIT, USER_AGENT, Destination, Signal
 from ccagent.export.otlp.verdict import Kind, Verdict, clean, retry
 
 if TYPE_CHECKING:
-    from google.protobuf.message import Message
-
+    from ccagent.export.otlp.payload import Sendable
 OPTIONS: Final = (
     ("grpc.enable_http_proxy", 0),  # proxy variables are not read
     ("grpc.enable_retries", 0),  # the outbox retries, and says so
@@ -30,9 +27,11 @@ OPTIONS: Final = (
     ("grpc.primary_user_agent", USER_AGENT),
 )
 
-SERVICES: Final[Mapping[Signal, Any]] = {
-    "traces": TraceServiceStub, "metrics": MetricsServiceStub, "logs": LogsServiceStub,
-}  # fmt: skip
+SERVICES: Final[Mapping[Signal, str]] = {
+    "traces": "opentelemetry.proto.collector.trace.v1.TraceService",
+    "metrics": "opentelemetry.proto.collector.metrics.v1.MetricsService",
+    "logs": "opentelemetry.proto.collector.logs.v1.LogsService",
+}
 
 RETRIED: Final = frozenset({"CANCELLED", "DEADLINE_EXCEEDED", "ABORTED", "OUT_OF_RANGE", "UNAVAILABLE", "DATA_LOSS"})
 """Codes that OTLP calls retryable."""
@@ -58,11 +57,16 @@ class GrpcSender:
         gzip = destination.compression == "gzip"
         self._compression = grpc.Compression.Gzip if gzip else grpc.Compression.NoCompression
 
-    def send(self, signal: Signal, payload: Message) -> Verdict:
+    def send(self, signal: Signal, payload: Sendable) -> Verdict:
         """Send an `Export…ServiceRequest` within the destination's timeout."""
         try:
             channel = self._channels.get(signal) or self._connect(signal)
-            answer = SERVICES[signal](channel).Export(
+            export = channel.unary_unary(
+                f"/{SERVICES[signal]}/Export",
+                request_serializer=methodcaller("SerializeToString"),
+                response_deserializer=ANSWERS[signal].FromString,
+            )
+            answer = export(
                 payload,
                 timeout=self._destination.timeout_seconds,
                 metadata=self._metadata,
@@ -77,7 +81,7 @@ class GrpcSender:
             # A header that gRPC cannot carry, a certificate that went away: somebody has to act.
             self._drop(signal)
             return Verdict(kind=Kind.CONFIG, message=clean(f"the call could not be made: {error}"))
-        return accepted(cast("Answer", answer))
+        return accepted(answer)
 
     def close(self) -> None:
         """Give up connections; a later `send` opens new ones."""

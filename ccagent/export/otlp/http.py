@@ -28,8 +28,7 @@ from ccagent.export.otlp.verdict import Kind, Verdict, clean, retry
 if TYPE_CHECKING:
     import socket
 
-    from google.protobuf.message import Message
-
+    from ccagent.export.otlp.payload import Sendable
 GZIP_LEVEL: Final = 1
 """Spans repeat their keys: level 1 already takes off four fifths, and higher ones mostly cost time."""
 
@@ -65,7 +64,7 @@ class HttpSender:
         self._wall = wall
         self._connections: dict[Signal, http.client.HTTPConnection] = {}
 
-    def send(self, signal: Signal, payload: Message) -> Verdict:
+    def send(self, signal: Signal, payload: Sendable) -> Verdict:
         """Send an `Export…ServiceRequest` within the destination's timeout."""
         url = urlsplit(self._destination.urls[signal])
         body = payload.SerializeToString()

@@ -14,6 +14,7 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from ccagent.export.otlp.attributes import AttributeValue
 from ccagent.export.otlp.spans import NANOSECONDS, SCOPE, encode_attributes
+from ccagent.export.otlp.wire import OF_LOG_RECORD, encoded
 from ccagent.export.privacy import cut
 
 SAMPLED: Final = 1
@@ -48,18 +49,19 @@ class Entry:
 def encode(entry: Entry) -> LogRecord:
     """The entry as OTLP. It counts as observed when it happened: any other time would differ at a resend."""
     at = max(0, entry.at_ms) * NANOSECONDS
-    return LogRecord(
+    record = LogRecord(
         time_unix_nano=at,
         observed_time_unix_nano=at,
         severity_number=SeverityNumber.SEVERITY_NUMBER_UNSPECIFIED if entry.severity is None else entry.severity.value,
         severity_text="" if entry.severity is None else entry.severity.name,
         body=AnyValue(string_value=cut(entry.body)),
-        attributes=encode_attributes(entry.attributes),
         flags=SAMPLED if entry.trace else 0,
         trace_id=entry.trace,
         span_id=entry.span,
         event_name=entry.event_name,
     )
+    record.MergeFromString(encoded(entry.attributes, OF_LOG_RECORD))
+    return record
 
 
 def log_request(

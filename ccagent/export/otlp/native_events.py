@@ -73,7 +73,7 @@ def _prompt(fact: ClosedFact) -> Made:
 def _request(fact: ClosedFact) -> Made:
     cost = fact.cost_microusd
     own: Attributes = {
-        "model": fact.name,
+        "model": fact.shown_model,
         "cost_usd": None if cost is None else cost / MICROUSD,
         "cost_usd_micros": cost,
         "duration_ms": _request_ms(fact),

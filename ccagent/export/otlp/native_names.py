@@ -42,7 +42,7 @@ def _request(fact: ClosedFact, duration_ms: int) -> Native:
     retries = [mark.attempts or 1 for mark in fact.marks if mark.kind == "retry"]
     return {
         "span.type": "llm_request",
-        "model": fact.name,
+        "model": fact.shown_model,
         "query_source": "main" if fact.agent is None else "subagent",
         "agent_id": fact.agent,
         "parent_agent_id": fact.parent_agent,

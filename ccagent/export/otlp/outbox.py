@@ -16,6 +16,7 @@ from ccagent.export.otlp.batch import MAX_BYTES, MAX_ITEMS, Batch
 from ccagent.export.otlp.circuit import Circuit
 from ccagent.export.otlp.encoding import Encoding, Policies
 from ccagent.export.otlp.observe import NEVER_MEANT, DropReason, Observe, Step, export_status
+from ccagent.export.otlp.payload import Envelope
 from ccagent.export.otlp.picking import Past, Picker
 from ccagent.export.otlp.sender import Sender
 from ccagent.export.otlp.verdict import Kind, Verdict
@@ -89,8 +90,7 @@ class Outbox:
         self._encoding = encoding
         self._sender = sender
         self._host = host
-        self._resource = resource
-        self._version = version
+        self._envelope = Envelope(resource, version)
         self._reader = reader
         self._write = write
         self._observe = observe
@@ -169,8 +169,7 @@ class Outbox:
 
     def _send(self, batch: Batch) -> Verdict:
         began = self._stopwatch()
-        request = self._encoding.request(batch.items, self._resource, self._version)
-        verdict = self._sender.send(self.signal, request)
+        verdict = self._sender.send(self.signal, self._envelope.around(batch.encoded))
         self._observe.duration(self.destination, self.signal, self._stopwatch() - began)
         hit("after_post")
         self._observe.exported(self.destination, self.signal, export_status(verdict))

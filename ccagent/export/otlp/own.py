@@ -19,8 +19,7 @@ from ccagent.export.otlp.verdict import Kind, Verdict
 from ccagent.export.privacy import cut
 
 if TYPE_CHECKING:
-    from google.protobuf.message import Message
-
+    from ccagent.export.otlp.payload import Sendable
     from ccagent.tracing import OwnSpan, Queue, Tracer
 
 SCOPE: Final = "ccagent.self"
@@ -120,7 +119,7 @@ class Traced:
         self._destination = destination
         self._tracer = tracer
 
-    def send(self, signal: Signal, payload: Message) -> Verdict:
+    def send(self, signal: Signal, payload: Sendable) -> Verdict:
         """Send an `Export…ServiceRequest` within the destination's timeout."""
         with self._tracer().span("export", destination=self._destination, signal=signal) as span:
             verdict = self._sender.send(signal, payload)

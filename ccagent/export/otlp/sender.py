@@ -12,8 +12,7 @@ from ccagent.otlp_destination import Destination, Signal
 from ccagent.otlp_endpoint import is_loopback
 
 if TYPE_CHECKING:
-    from google.protobuf.message import Message
-
+    from ccagent.export.otlp.payload import Sendable
 __all__ = ["Destination", "Sender", "Signal", "check_url", "is_loopback", "make_sender"]
 
 RESPONSE_LIMIT: Final = 1 << 20
@@ -28,7 +27,7 @@ USER_AGENT: Final = "ccagent-otlp"
 class Sender(Protocol):
     """Sends one request and says what became of it. It never raises for what a receiver or a network does."""
 
-    def send(self, signal: Signal, payload: Message) -> Verdict:
+    def send(self, signal: Signal, payload: Sendable) -> Verdict:
         """Send an `Export…ServiceRequest` within the destination's timeout."""
 
     def close(self) -> None:

@@ -12,7 +12,7 @@ before it writes anything.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from typing import Final
 
 from ccagent.errors import StoreError
 from ccagent.failpoints import hit
-from ccagent.store import schema, view
+from ccagent.store import schema
 from ccagent.store.connection import Connection, scalar
 from ccagent.store.migrations.backups import back_up
 from ccagent.store.migrations.steps import STEPS, Migration
@@ -106,7 +106,7 @@ def create(conn: Connection, now_ms: int, *, place: str = "the database") -> Non
         if read_version(conn):
             return
         refuse_others(conn, place)
-        for statement in (*schema.statements(conn.dialect.name), *view.statements(conn.dialect.name)):
+        for statement in (*schema.statements(conn.dialect.name), *_views(conn)):
             conn.execute(statement)
         _keep(conn, "created_at", str(now_ms))
         _keep(conn, "generation", "1")
@@ -137,6 +137,12 @@ def migrate(
     return done
 
 
+def _views(conn: Connection) -> Iterable[str]:
+    from ccagent.store import view  # long texts, which nobody needs who only asks for the version
+
+    return view.statements(conn.dialect.name)
+
+
 def _run(conn: Connection, step: Migration, *, last: bool) -> None:
     """One step in the caller's transaction."""
     if conn.dialect.shared:
@@ -148,7 +154,7 @@ def _run(conn: Connection, step: Migration, *, last: bool) -> None:
         conn.execute(statement)
         hit("migration")
     if last:
-        for statement in view.statements(conn.dialect.name):
+        for statement in _views(conn):
             conn.execute(statement)
     _set_version(conn, step.to)
     hit("migration")
