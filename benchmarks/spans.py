@@ -27,6 +27,7 @@ from ccagent.clock import SystemClock
 from ccagent.export.otlp.batch import MAX_BYTES, MAX_ITEMS, collect
 from ccagent.export.otlp.encoding import Traces
 from ccagent.export.otlp.outbox import Outbox
+from ccagent.export.otlp.payload import Envelope
 from ccagent.export.otlp.sender import Destination, make_sender
 from ccagent.export.privacy import Policy
 from ccagent.follow.reader import MAX_LINE
@@ -103,7 +104,7 @@ class Sending:
         began, count = time.perf_counter(), 0
         for start in range(0, len(rows), MAX_ITEMS):
             batch = collect(rows[start : start + MAX_ITEMS], Traces(), everything, max_bytes=MAX_BYTES, end=0)
-            Traces().request(batch.items, RESOURCE, __version__).SerializeToString()
+            Envelope(RESOURCE, __version__).around(batch.encoded).SerializeToString()
             count += len(batch.items)
         return time.perf_counter() - began, count
 

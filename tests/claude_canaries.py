@@ -69,6 +69,7 @@ def transcripts(canaries: Canaries, home: str = "/home", *, start: int = 1_770_7
     _client(session, say)
     _agents(session, say)
     _rows(session, say, identity)
+    _people(session, say, identity)
     session.prompt(say("last prompt"))
     session.request(say("last reply"), usage=Usage(input=7, output=5))
     session.turn_duration(4_000)
@@ -422,3 +423,59 @@ def _rows(session: Session, say: Word, identity: Word) -> None:
     session.raw(b'{"type":"user","message":{"content":"' + say("broken line").encode() + b'"\n')
     session.raw(say("no record").encode() + b"\n")
     session.raw(b'{"type":"user","uuid":7,"message":{"role":"user","content":"' + say("wrong type").encode() + b'"}}\n')
+
+
+def _people(session: Session, say: Word, identity: Word) -> None:
+    """Who works where: homes, worktrees, machines, authors, and a model whose id names somebody's account."""
+    place, model = session.cwd, session.model
+    person = f"{say('author of a commit')} <{say('mailbox of an author')}@{say('host of an author')}.test>"
+    committer = f"{say('committer')} <{say('mailbox of a committer')}@{say('host of a committer')}.local>"
+    session.prompt(say("prompt about people"))
+    session.tool(
+        "Bash",
+        {"command": f"git commit -m '{say('subject of a commit')}' --author '{person}'"},
+        f"[main abc7777] {say('printed subject of a commit')}\n Author: {person}\n Committer: {committer}\n"
+        " Date: Sat Feb 7 10:00:00 2026 +0100\n 1 file changed, 2 insertions(+)\n",
+    )
+    session.tool(
+        "Bash",
+        {"command": "git log -2 --format=fuller"},
+        f"commit {'abc7777' * 5}abc77\nAuthor:     {person}\nCommit:     {committer}\n\n    {say('logged subject')}\n\n"
+        f"    Signed-off-by: {say('signer')} <{say('mailbox of a signer')}@x.test>\n"
+        f"    Co-authored-by: {say('second author')} <b@x.test>\n",
+    )
+    session.tool("Bash", {"command": "hostname; whoami; id -un"}, f"{say('host name')}\n{say('user name')}\n")
+    worktree = f"{place}/.claude/worktrees/{identity('worktree')}"
+    session.tool(
+        "Bash",
+        {"command": f"git worktree add {worktree} -b {identity('branch of a worktree')}"},
+        f"Preparing worktree (new branch)\nHEAD is now at abc7777 {say('subject of a head')}",
+    )
+    for cwd in (worktree, f"/home/{identity('user of a home folder')}/atlas", f"/Users/{identity('other user')}/atlas"):
+        session.cwd = cwd
+        session.tool("Bash", {"command": f"ls {cwd}"}, cwd, usage=Usage(input=2, output=20))
+        session.tool("Read", {"file_path": f"{cwd}/a.py"}, say("read elsewhere"), usage=Usage(input=2, output=20))
+        session.edit(f"{cwd}/a.py", added=1, removed=1)
+    session.row(
+        {
+            "type": "worktree-state",
+            "sessionId": session.session_id,
+            "worktreeSession": {"worktreePath": worktree, "originalCwd": place, "worktreeName": say("worktree's name")},
+        }
+    )
+    session.cwd = place
+    owner = f"{identity('region of a model')}:{identity('account of a model')}"
+    for resource in ("application-inference-profile/", "inference-profile/eu.anthropic.", "custom-model/"):
+        session.model = f"arn:aws:bedrock:{owner}:{resource}claude-sonnet-4-5-20250929-v1:0"
+        session.request(say("reply of such a model"), usage=Usage(input=3, output=30, cache_read=90_000))
+        session.tool("Bash", {"command": "true"}, usage=Usage(input=4, output=40, cache_read=90_000))
+        session.tool("Edit", {"file_path": "/a", "old_string": "", "new_string": ""}, usage=Usage(input=4, output=40))
+        session.edit("/srv/a.py", added=1, removed=1)
+    launched = session.launch(kind="Explore", words=say("task for such a model"))
+    child = session.agent()
+    child.model = session.model
+    child.prompt(say("prompt for such a model"))
+    child.request(say("reply of its agent"), usage=Usage(input=3, output=30))
+    session.landed(launched, child, kind="Explore")
+    session.turn_duration(1_000)
+    session.model = model

@@ -104,15 +104,15 @@ _WHOLE: Final = frozenset((int, bool, float))
 
 
 def permit(
-    attributes: Mapping[str, AttributeValue], allowed: frozenset[str] = SPAN_ATTRIBUTES
+    attributes: Mapping[str, AttributeValue | None], allowed: frozenset[str] = SPAN_ATTRIBUTES
 ) -> dict[str, AttributeValue]:
-    """Of the attributes those that may leave, texts cut to `VALUE_LIMIT` bytes."""
+    """Of the attributes those that may leave and are not None, texts cut to `VALUE_LIMIT` bytes."""
     return {
         key: value
         if (type(value) in _WHOLE) or (type(value) is str and len(value) <= VALUE_LIMIT and value.isascii())
         else _short(value)
         for key, value in attributes.items()
-        if key in allowed
+        if value is not None and key in allowed
     }
 
 

@@ -3,6 +3,7 @@ for another."""
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -31,6 +32,10 @@ RELOAD_SECONDS: Final = 0.3
 """A sender that goes with a new configuration and waits for an answer is not waited for: a resend has the same ids."""
 
 IDENTITY_TIER: Final = 2
+
+SWITCH_SECONDS: Final = 0.000_5
+"""How long a thread keeps the interpreter while another one wants it. Following gives it away at every statement to the
+store, so at the usual 5 ms a sender with a backlog would delay each append by many times that."""
 
 Reader = Callable[[], AbstractContextManager[Any]]
 Guard = Callable[[str, Callable[[], None]], threading.Thread]
@@ -74,6 +79,7 @@ class Exporting:
     def start(self, guard: Guard) -> None:
         """One thread a sender; `guard` makes a thread whose death ends the process."""
         self._guard = guard
+        sys.setswitchinterval(SWITCH_SECONDS)
         for sender in self._senders.values():
             self._start(sender)
         self._books = guard("export-book", self._book)

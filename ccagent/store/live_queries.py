@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from ccagent.facts.model import EventType
+from ccagent.facts.naming import shown_model
 from ccagent.rollups.metrics import Period
 from ccagent.store.connection import Connection
 
@@ -20,5 +21,12 @@ _CACHE: Final = (
 
 
 def cache_hit_ratios(conn: Connection, since_ms: int) -> dict[str, float]:
-    """Cache reads as a share of all input by model, from the hourly rollups since then; no entry without input."""
-    return {str(model): reads / whole for model, reads, whole in conn.execute(_CACHE, (since_ms,)) if whole}
+    """Cache reads as a share of all input by model, from the hourly rollups since then; no entry without input.
+
+    Models have the name under which they are shown: several accounts' ids of one model are one.
+    """
+    amounts: dict[str, tuple[int, int]] = {}
+    for model, reads, whole in conn.execute(_CACHE, (since_ms,)):
+        known = amounts.get(shown_model(str(model)), (0, 0))
+        amounts[shown_model(str(model))] = known[0] + reads, known[1] + whole
+    return {model: reads / whole for model, (reads, whole) in amounts.items() if whole}

@@ -6,7 +6,9 @@ leave at tier 1. Folders, branches, files, repositories, addresses and people do
 
 from __future__ import annotations
 
+import getpass
 import random
+import socket
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -28,6 +30,9 @@ HALF_HOUR_MS = 1_800_000
 IDENTITY = "quiet-heron"
 HIDDEN = "zzhidden"
 """Stands in every name of the project that allows nothing."""
+
+SHORT = 5
+"""Shorter names of machines and users (`root`, `ci`) stand in other words."""
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 KINDS = ",".join(str(int(kind)) for kind in LOG_TYPES)
@@ -190,6 +195,29 @@ def test_no_name_of_a_folder_branch_file_or_repository_is_in_a_request(told: Tol
     assert told.canaries.named(told.ways["requests"]) == set()
     assert [path for path in told.paths if path.encode() in told.ways["requests"]] == []
     assert len(told.canaries.named(told.kept["backup"])) > 5, "the same search finds what is kept"
+
+
+def test_a_model_leaves_without_the_account_that_its_id_names(told: Told) -> None:
+    ways = {way: told.ways[way] for way in ("requests", "metrics page", "OpenMetrics page", "log")}
+    shown = {label["model"] for label, *_ in points(told.received, "ccagent.tokens")}
+
+    assert {way: places for way, data in ways.items() if (places := of_a_model(told.canaries.named(data)))} == {}
+    assert {way for way, data in ways.items() if b"arn:" in data} == set()
+    assert any(model.startswith("claude-sonnet-4-5") for model in shown)
+    assert any("claude-sonnet-4-5" in str(attributes(span).get("gen_ai.request.model")) for span in told.received.spans)
+    assert of_a_model(told.canaries.named(told.kept["backup"])), "the same search finds what is kept"
+
+
+def of_a_model(places: set[str]) -> set[str]:
+    return {place for place in places if place.endswith("of a model")}
+
+
+def test_the_name_of_this_machine_and_of_its_user_is_in_no_request(told: Told) -> None:
+    names = {name for name in (socket.gethostname(), getpass.getuser()) if len(name) > SHORT}
+
+    assert {name for name in names if name.encode() in told.ways["requests"]} == set()
+    assert b"host.name" not in told.ways["requests"]
+    assert b"process.owner" not in told.ways["requests"]
 
 
 def test_the_page_names_projects_where_the_owner_switched_that_on_and_nothing_else(told: Told) -> None:

@@ -38,7 +38,7 @@ def test_traces_arrive_and_the_other_signals_say_what_to_do(protocol: str, groun
             document = json.loads(ground.verb("status", "--otel", "--json", **environment).stdout)
             return {one["signal"]: one for one in document["destinations"]}
 
-        daemon.until(lambda: all(told()[signal]["problem"] for signal in OTHERS), "both were refused")
+        daemon.until(lambda: all(told().get(signal, {}).get("problem") for signal in OTHERS), "both were refused")
         requests = {
             kind: sum(hasattr(one, f"resource_{kind}") for one in collector.received.offered) for kind in OTHERS
         }

@@ -55,7 +55,7 @@ def test_every_file_that_is_named_exists(document: Path) -> None:
     assert sorted(name for name in named if not (ROOT / name).exists()) == []
 
 
-@pytest.mark.parametrize("document", WRITTEN, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_every_command_that_is_shown_exists(document: Path) -> None:
     unknown = [line for line in shown_commands(document) if not known(line)]
 

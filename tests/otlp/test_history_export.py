@@ -17,8 +17,10 @@ from ccagent.history_export import TRIES, Report, Wanted, export_traces
 from ccagent.store.outbox import create_cursor, read_cursor
 from tests.otlp.receiver import Answer, Running
 from tests.otlp.tracing import over, shape, spans
-from tests.sources.feed import Feed
+from tests.sources.feed import Feed, database_of
 from tests.transcripts import Session
+
+pytestmark = pytest.mark.usefixtures("either_store")
 
 DAY_MS = 24 * 3_600_000
 Export = Callable[..., Report]
@@ -29,14 +31,14 @@ class Past:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.database = folder / "ccagent.db"
         self.now = time.time_ns() // 1_000_000
         (folder / "shut").mkdir()
         (folder / "shut" / ".ccagent.toml").write_text("tier = 0\n")
         (folder / "shop").mkdir()
         places = {"old": (40 * DAY_MS, "shop"), "new": (DAY_MS, "shop"), "hidden": (40 * DAY_MS, "shut")}
         sessions = [self.session(name, ago, str(folder / place)) for name, (ago, place) in places.items()]
-        self.feed = over(Feed(self.database).read(*sessions))
+        self.feed = over(Feed(folder / "ccagent.db").read(*sessions))
+        self.database = database_of(folder / "ccagent.db")
         self.all = spans(self.feed)
 
     def session(self, name: str, ago_ms: int, cwd: str) -> Session:
@@ -59,7 +61,14 @@ def export(past: Past, http: Running) -> Export:
 
     def run(waits: list[float] | None = None, **wanted: Any) -> Report:
         config = load(
-            {"database": str(past.database), "otlp.endpoint": http.http, "otlp.protocol": "http/protobuf"}, {}, None
+            {
+                "database": past.database,
+                "host_id": "feed",
+                "otlp.endpoint": http.http,
+                "otlp.protocol": "http/protobuf",
+            },
+            {},
+            None,
         )
         kept = waits if waits is not None else []
         return export_traces(config, {}, Wanted(**wanted), wait=kept.append)
@@ -182,7 +191,7 @@ def test_no_more_spans_a_second_are_sent_than_wanted(export: Export) -> None:
 
 
 def test_without_a_destination_nothing_can_be_sent(past: Past) -> None:
-    config = load({"database": str(past.database)}, {}, None)
+    config = load({"database": past.database}, {}, None)
 
     with pytest.raises(ConfigError, match="no destination gets traces"):
         export_traces(config, {}, Wanted())
@@ -198,7 +207,8 @@ def test_the_command_prints_what_was_sent_and_ends_with_one_when_not_all_was(
 ) -> None:
     monkeypatch.setenv("CCAGENT_OTLP_ENDPOINT", http.http)
     monkeypatch.setenv("CCAGENT_OTLP_PROTOCOL", "http/protobuf")
-    command = ["export", "traces", "--since", "7d", "--db", str(past.database), "--rate", "1000000"]
+    monkeypatch.setenv("CCAGENT_HOST_ID", "feed")
+    command = ["export", "traces", "--since", "7d", "--db", past.database, "--rate", "1000000"]
 
     assert main(command) == 0
     said = capsys.readouterr()

@@ -85,6 +85,10 @@ class Served:
         self._stores[id(store)] = store, None if place else url
         return store
 
+    def url(self, path: Path | str) -> str:
+        """Where the store of this path is."""
+        return self._places[str(path)]
+
     def _empty(self) -> str:
         url = self._free.pop() if self._free else self._stack.enter_context(self._server.database())
         conn = connect(url, application_name="tests", create=True)
@@ -127,6 +131,11 @@ def served_by(served: Served) -> Iterator[None]:
         yield
     finally:
         _served.clear()
+
+
+def database_of(path: Path) -> str:
+    """What `--db` names for a feed of this path; in Postgres its host is `feed`."""
+    return _served[0].url(path) if _served else str(path)
 
 
 def end_of_test() -> None:

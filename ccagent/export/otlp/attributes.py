@@ -67,28 +67,51 @@ def span_attributes(fact: ClosedFact, policy: Policy | None = None) -> dict[str,
 
     `policy` gives the names under which the work leaves; without one there are none.
     """
+    names = (None, None, None) if policy is None else (policy.project, policy.team, policy.identity)
+    every = own_attributes(fact) | common_attributes(
+        fact.session, fact.status, fact.version, fact.entrypoint, fact.permission_mode, fact.skill, *names
+    )
+    every["error.type"] = error_type(fact)
+    return {key: value for key, value in every.items() if value is not None}
+
+
+def own_attributes(fact: ClosedFact) -> dict[str, AttributeValue | None]:
+    """What only its kind of span has; None for what is not known. These come first."""
     match fact.event_type:
         case EventType.TURN:
-            own = _turn(fact)
+            return _turn(fact)
         case EventType.LLM_REQUEST:
-            own = _request(fact)
+            return _request(fact)
         case EventType.TOOL_CALL:
-            own = _tool(fact)
+            return _tool(fact)
         case _:
-            own = _agent(fact)
-    own["gen_ai.conversation.id"] = fact.session
-    own["session.id"] = fact.session
-    own["ccagent.status"] = STATUS_NAMES[fact.status]
-    own["ccagent.client.version"] = fact.version
-    own["ccagent.client.entrypoint"] = fact.entrypoint
-    own["ccagent.permission_mode"] = fact.permission_mode
-    own["ccagent.skill"] = fact.skill
-    if policy is not None:
-        own["ccagent.project"] = policy.project
-        own["ccagent.team"] = policy.team
-        own["enduser.id"] = policy.identity
-    own["error.type"] = error_type(fact)
-    return {key: value for key, value in own.items() if value is not None}
+            return _agent(fact)
+
+
+def common_attributes(
+    session: str | None,
+    status: int,
+    version: str | None,
+    entrypoint: str | None,
+    permission_mode: str | None,
+    skill: str | None,
+    project: str | None,
+    team: str | None,
+    identity: str | None,
+) -> dict[str, AttributeValue | None]:
+    """What every kind of span has: mostly the same for all of a session. These come second, before the error."""
+    return {
+        "gen_ai.conversation.id": session,
+        "session.id": session,
+        "ccagent.status": STATUS_NAMES[status],
+        "ccagent.client.version": version,
+        "ccagent.client.entrypoint": entrypoint,
+        "ccagent.permission_mode": permission_mode,
+        "ccagent.skill": skill,
+        "ccagent.project": project,
+        "ccagent.team": team,
+        "enduser.id": identity,
+    }
 
 
 def error_type(fact: ClosedFact) -> str | None:

@@ -18,7 +18,13 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, Instr
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span, SpanFlags, Status
 
-from ccagent.export.otlp.attributes import AttributeValue, span_attributes, span_name
+from ccagent.export.otlp.attributes import (
+    AttributeValue,
+    common_attributes,
+    error_type,
+    own_attributes,
+    span_name,
+)
 from ccagent.export.otlp.closed import SPAN_TYPES, ClosedFact
 from ccagent.export.otlp.native_names import native_attributes
 from ccagent.export.otlp.placing import NANOSECONDS, interval, parent_key, trace_key
@@ -51,6 +57,13 @@ _trace = lru_cache(maxsize=PAIRS)(trace_id)
 _parent = lru_cache(maxsize=PAIRS)(span_id)
 """Most spans have the trace and the parent of the one before."""
 
+
+@lru_cache(maxsize=PAIRS)
+def _common(session: str | None, status: int, *said: str | None) -> bytes:
+    """What `common_attributes` makes of these, as it leaves. Most spans have those of the one before."""
+    return encoded(permit(common_attributes(session, status, *said)))
+
+
 _FAILED: Final = Status(code=Status.STATUS_CODE_ERROR)
 _UNSET: Final = Status()
 """Unset is not OK: only what failed has a status. Copied by whoever embeds it."""
@@ -70,9 +83,16 @@ def build_span(fact: ClosedFact, policy: Policy | None = None, *, native_names: 
         return None
     parent = parent_key(fact)
     client = fact.event_type is EventType.LLM_REQUEST
-    attributes = permit(span_attributes(fact, policy))
+    failure = error_type(fact)
+    names = (None, None, None) if policy is None else (policy.project, policy.team, policy.identity)
+    attributes = encoded(permit(own_attributes(fact))) + _common(
+        fact.session, fact.status, fact.version, fact.entrypoint, fact.permission_mode, fact.skill, *names
+    )
+    if failure is not None:
+        attributes += encoded(permit({"error.type": failure}))
     if native_names:
-        attributes |= permit(native_attributes(fact, (times[1] - times[0]) // NANOSECONDS), NATIVE_ATTRIBUTES)
+        native = native_attributes(fact, (times[1] - times[0]) // NANOSECONDS)
+        attributes += encoded(permit(native, NATIVE_ATTRIBUTES))
     span = Span(
         trace_id=_trace(trace_key(fact)),
         span_id=span_id(fact.source_key),
@@ -82,10 +102,10 @@ def build_span(fact: ClosedFact, policy: Policy | None = None, *, native_names: 
         start_time_unix_nano=times[0],
         end_time_unix_nano=times[1],
         links=_links(fact),
-        status=_FAILED if "error.type" in attributes else _UNSET,
+        status=_UNSET if failure is None else _FAILED,
         flags=_LOCAL_PARENT,
     )
-    span.MergeFromString(encoded(attributes))
+    span.MergeFromString(attributes)
     for moment in moments(fact):
         span.events.add(
             time_unix_nano=max(0, moment.at) * NANOSECONDS,
