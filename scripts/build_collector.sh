@@ -4,11 +4,11 @@
 #   scripts/build_collector.sh [DIR]    DIR: where the programs go, by default $CCAGENT_TOOLS, else
 #                                       ${XDG_CACHE_HOME:-~/.cache}/ccagent-tools
 #
-# What it builds, and from which releases, stands in tests/collector/build. It needs Go and a source of Go modules.
+# What it builds, and from which releases, stands in tests/collector/parts. It needs Go and a source of Go modules.
 # Exit codes: 0 all is there; 3 there is no Go, nothing was built; 1 a build failed, its log is in DIR.
 set -euo pipefail
 
-sources="$(cd "$(dirname "$0")/../tests/collector/build" && pwd)"
+sources="$(cd "$(dirname "$0")/../tests/collector/parts" && pwd)"
 tools="${1:-${CCAGENT_TOOLS:-${XDG_CACHE_HOME:-$HOME/.cache}/ccagent-tools}}"
 builder=go.opentelemetry.io/collector/cmd/builder@v0.159.0
 link=(-trimpath -ldflags "-s -w")

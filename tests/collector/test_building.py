@@ -13,7 +13,7 @@ from tests.collector.stage import TOOLS, packaged, tool
 from tests.daemon.rig import ROOT
 
 SCRIPT = ROOT / "scripts" / "build_collector.sh"
-BUILD = ROOT / "tests" / "collector" / "build"
+PARTS = ROOT / "tests" / "collector" / "parts"
 
 
 def build(folder: Path, path: str) -> subprocess.CompletedProcess[str]:
@@ -56,7 +56,7 @@ def test_what_is_built_is_not_built_again(tmp_path: Path) -> None:
 
 
 def test_what_the_collector_is_built_from_belongs_together() -> None:
-    parts = re.findall(r"- gomod: \S+/([\w]+) v([\d.]+)$", (BUILD / "otelcol.yaml").read_text(), re.MULTILINE)
+    parts = re.findall(r"- gomod: \S+/([\w]+) v([\d.]+)$", (PARTS / "otelcol.yaml").read_text(), re.MULTILINE)
     releases = {release for part, release in parts if not part.endswith("provider") and part != "basicauthextension"}
 
     assert releases == {"0.159.0"}
