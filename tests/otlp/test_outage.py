@@ -31,7 +31,7 @@ DAY = 24 * HOUR
 AWAY = 7 * DAY
 HOURS = AWAY // HOUR
 
-FACTS = int(os.environ.get("CCAGENT_OUTAGE_FACTS", "8400"))
+FACTS = max(1, int(os.environ.get("CCAGENT_OUTAGE_FACTS", "8400")) // 168) * 168
 """Closed during the week; more in the slow stage."""
 
 GONE = Answer(status=503)
