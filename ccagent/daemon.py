@@ -12,14 +12,11 @@ import os
 import signal
 import sys
 import threading
-import tomllib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final
-
-import orjson
 
 from ccagent import __version__, config_reload
 from ccagent.clock import Clock, SystemClock
@@ -27,22 +24,22 @@ from ccagent.config import Config
 from ccagent.errors import (
     AwayError,
     CcagentError,
-    ConfigError,
     DamagedError,
     InstanceRunningError,
     PortTakenError,
     StoreError,
     ThreadDiedError,
 )
-from ccagent.facts.pricing import PriceTable
 from ccagent.follow.roots import default_roots
 from ccagent.git_history import Histories
 from ccagent.logs import configure, get_logger
+from ccagent.machine import host_id
 from ccagent.metrics import names as metric
 from ccagent.metrics.snapshot import Snapshot
 from ccagent.native_telemetry import beside, choose, detect
 from ccagent.otlp_settings import OtlpSettings, resolve, tier_in_force
 from ccagent.planning import Planning, follow_conventions
+from ccagent.price_file import load_prices
 from ccagent.service.caring import Caring
 from ccagent.service.exporting import Exporting, describe
 from ccagent.service.following import Following
@@ -55,7 +52,6 @@ from ccagent.service.scheduling import Scheduling, keep_zone
 from ccagent.store.compat import switch
 from ccagent.store.damage import heal, suspect
 from ccagent.store.filesystem import refuse_network
-from ccagent.store.hosts import local_host_id
 from ccagent.store.instance import InstanceLock
 from ccagent.store.location import parse_database
 from ccagent.store.migrations import Prepared
@@ -488,29 +484,6 @@ class Daemon:
         self.live.notices = (*fresh.notices, *settings.notices, *self.compat.notices)
         self.live.problem("config", f"restart to apply: {', '.join(stays)}" if stays else None)
         self._log.info("config.reloaded", restart_for=stays)
-
-
-def host_id(config: Config) -> str | None:
-    """This machine's name in a shared database; a file of one's own needs none."""
-    if parse_database(config.database).kind == "sqlite":
-        return None
-    return config.host_id or local_host_id(config.paths.data_dir)
-
-
-def load_prices(config: Config) -> PriceTable:
-    """The bundled price table, with the owner's override laid over it. ConfigError names what is wrong in that file."""
-    table = PriceTable.bundled()
-    path = config.prices.override
-    if path is None:
-        return table
-    try:
-        data = path.read_bytes()
-        override = orjson.loads(data) if path.suffix == ".json" else tomllib.loads(data.decode())
-        if not isinstance(override, dict):
-            raise ValueError("it is no table")
-        return table.with_override(override)
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"the price file {path} cannot be used: {error}") from error
 
 
 def run_forever(config: Config, env: Mapping[str, str], progress: Callable[[Live], None] | None = None) -> int:

@@ -10,14 +10,15 @@ from typing import Final
 
 from ccagent.clock import Clock, SystemClock
 from ccagent.config import Config
-from ccagent.daemon import host_id, load_prices
 from ccagent.errors import InstanceRunningError
 from ccagent.follow.roots import default_roots
 from ccagent.intake import STEP_BYTES
+from ccagent.machine import host_id
 from ccagent.native_telemetry import choose, detect
 from ccagent.otlp_settings import resolve
 from ccagent.paths import home
 from ccagent.planning import follow_conventions
+from ccagent.price_file import load_prices
 from ccagent.service.live import Live
 from ccagent.service.scheduling import Scheduling, keep_zone
 from ccagent.store.compat import switch

@@ -57,7 +57,7 @@ def _document(
     payloads: dict[str, int] | None,
 ) -> dict[str, Any]:
     """The comparison. `payloads` of a file; None where it was listened, so that the window has edges."""
-    from ccagent.daemon import load_prices
+    from ccagent.price_file import load_prices
 
     wide = window if window is None or payloads is not None else (window[0] - BEHIND_MS, window[1])
     transcripts = Transcripts(load_prices(config), sessions, wide)

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from ccagent.clock import SystemClock
-from ccagent.daemon import load_prices
 from ccagent.metrics import names
+from ccagent.price_file import load_prices
 from ccagent.rebuild import recompute_prices
 from ccagent.store import repricing
 from ccagent.store.location import parse_database
