@@ -41,6 +41,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "facts",
         "rollups",
         "metrics",
+        "alerts",
         "errors",
         "clock",
         "failpoints",
@@ -60,6 +61,19 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "otlp_environment",
         "otlp_settings",
         "tracing",
+    ),
+    "notify": (
+        "alerts",
+        "export",
+        "facts",
+        "metrics",
+        "errors",
+        "clock",
+        "logs",
+        "paths",
+        "failpoints",
+        "otlp_destination",
+        "otlp_settings",
     ),
 }
 """ccagent's own parts that a room may import besides itself; rooms not named here are edges and wire the others."""
