@@ -34,6 +34,9 @@ BEGAN = 1_700_000_000
 TALKATIVE = {"log_lock_waits": "on", "deadlock_timeout": "1ms"}
 """The server's log names every wait of a millisecond."""
 
+NUMBERED = ("name", "name_pkey", "name_value_key", "context", "context_pkey", "context_whole")
+"""What gets numbers outside of the batch's transaction."""
+
 PLACE = re.compile(r'(?:in|of) relation "(\w+)"')
 """Where somebody waited, in that log."""
 
@@ -141,6 +144,9 @@ def test_two_hosts_that_read_the_same_wait_for_facts_alone(tmp_path: Path, order
 
     assert fresh.returncode == 0, fresh.stderr
     assert found == oracle.dump(play.fresh)
+    # A number is given by a statement of its own: two hosts may meet there, for as long as a busy machine lets one stand.
+    numbered = sum(places.pop(name, 0) for name in NUMBERED)
+    assert numbered <= sum(places.values()) // 4 + 1, (numbered, places)
     assert places.keys() <= {"fact", "fact_pkey", "agent", "agent_pkey", "link", "link_pkey"}, places
     assert places or order == "opposite", "nobody met"
 
