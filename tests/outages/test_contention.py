@@ -146,7 +146,7 @@ def test_two_hosts_that_read_the_same_wait_for_facts_alone(tmp_path: Path, order
     assert found == oracle.dump(play.fresh)
     # A number is given by a statement of its own: two hosts may meet there, for as long as a busy machine lets one stand.
     numbered = sum(places.pop(name, 0) for name in NUMBERED)
-    assert numbered <= sum(places.values()) // 4 + 1, (numbered, places)
+    assert numbered <= sum(places.values()) // 4 + 3, (numbered, places)
     assert places.keys() <= {"fact", "fact_pkey", "agent", "agent_pkey", "link", "link_pkey"}, places
     assert places or order == "opposite", "nobody met"
 
