@@ -6,11 +6,13 @@ are in milliseconds; thresholds are in the unit that people see of the metric (U
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
 from ccagent.rollups.buckets import Unit
+from ccagent.rollups.outlook import BASELINE_DAYS, BASELINE_LEAST
 
 RULE_ID_LENGTH: Final = 64
 """Characters of a rule's id: `[a-z0-9][a-z0-9-]*`. It is a label value, a file name and a word on the command line."""
@@ -70,10 +72,11 @@ class Window:
     """The time that a reading is made of.
 
     Either a calendar period to date in the zone of the rollups (`unit` hour, day, week or month), or the last `trailing_ms`
-    (whole hours; the present hour counts as one), or with `session` the whole session so far.
+    (whole hours; the present hour counts as one), or with `session` the whole session so far. None of them: "now", the
+    present value of a gauge.
     """
 
-    name: str  # as written: "session", "hourly", "daily", "weekly", "monthly", "6h", "7d"
+    name: str  # as written: "session", "hourly", "daily", "weekly", "monthly", "6h", "7d", "now"
     unit: Unit | None = None
     trailing_ms: int | None = None
     session: bool = False
@@ -83,7 +86,7 @@ class Window:
 class Operand:
     """A metric, and what of it counts: `where` has the allowed values of a dimension; none means all."""
 
-    metric: str  # a rollup metric's id, or a name of the catalogue without prefix
+    metric: str  # canonical, as `metrics.resolve` has it
     where: tuple[tuple[str, tuple[str, ...]], ...] = ()
     aggregation: Aggregation = Aggregation.SUM
 
@@ -100,8 +103,8 @@ class Baseline:
     kind: str  # "median" or "mad"
     factor: float
     against: Against = Against.ANY
-    windows: int = 28
-    least: int = 7
+    windows: int = BASELINE_DAYS
+    least: int = BASELINE_LEAST
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,8 +113,9 @@ class Condition:
 
     The reading is `operand`, or `operand ÷ per` where `per` is given. Exactly one of `threshold`, `baseline` and `absent` is
     set. `clear` is the hysteresis: once the rule fires, the condition holds until the reading is past `clear` (by default the
-    threshold itself). `least`: below this amount of `per` (or, without one, of observations) the reading says nothing.
-    `floor`: the reading must also be at least this much (a baseline of cents is no baseline).
+    threshold itself; with a baseline it is a factor in place of the baseline's). `least`: below this amount of `per` (or,
+    without one, of observations) the reading says nothing. `floor`: the reading must also be at least this much (a baseline
+    of cents is no baseline).
     """
 
     operand: Operand
@@ -154,3 +158,17 @@ class Rule:
     summary: str = ""  # template of the message's first line; empty: made of the rule
     reason: str = ""  # why the rule and its bound are what they are
     labels: tuple[tuple[str, str], ...] = field(default=())
+
+
+def is_meant(subject: str, scope: Scope, only: Collection[str]) -> bool:
+    """Whether a rule that names these subjects alone looks at `subject`. A project is named by its path or last folder.
+
+    What belongs to no project, feature or session ("") is no subject but of everything.
+    """
+    if scope is Scope.GLOBAL:
+        return True
+    if not subject:
+        return False
+    if not only or subject in only:
+        return True
+    return scope is Scope.PROJECT and subject.rstrip("/").rsplit("/", 1)[-1] in only

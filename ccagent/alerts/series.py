@@ -38,6 +38,8 @@ class Series(Protocol):
         """Of each subject with an amount in any of the spans, its amounts, one a span; None where there is nothing.
 
         Nothing is not zero: a span in which the metric did not occur has no amount. With scope `global` the only subject is "".
+        `only`: the subjects to answer for, as `rule.is_meant` reads them; none means all. Of a baseline there may be some
+        hundred spans, which ascend or descend, of one length or nearly, and do not overlap.
         """
         ...
 

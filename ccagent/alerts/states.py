@@ -57,7 +57,8 @@ class Standing:
 
     `held_ms` is how long the conditions have held while somebody looked: time between two evaluations counts at most for
     `engine.GAP_MS`, so neither a night's sleep nor a clock that jumps makes a pending alert fire. `clear_ms` is the same for
-    `keep_firing`, and `unknown_ms` for readings that said nothing. `episode` counts the times it has begun to fire.
+    `keep_firing`, and `unknown_ms` for readings that said nothing; both begin at 1, since 0 says that there is none.
+    `episode` counts the times it has begun to fire.
     """
 
     rule: str
@@ -80,6 +81,7 @@ class Standing:
 class Transition:
     """A change of state, as the history keeps it. To `firing` and `resolved` ones are told to people, others are kept only.
 
+    `episode`: of one to or from pending the number that it would have when it fires.
     """
 
     rule: str
