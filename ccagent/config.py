@@ -15,6 +15,9 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from ccagent import config_file, paths
+from ccagent.config_alert_keys import CHANNELS
+from ccagent.config_alerts import AlertsConfig, check_alerts, read_rules
+from ccagent.config_channels import check_named, read_channels
 from ccagent.config_export_keys import DESTINATION_KEYS, SIGNALS
 from ccagent.config_file import DESTINATIONS, ConfigFile, nearest
 from ccagent.config_keys import CONFIG_VARIABLE, ENV_PREFIX, KEYS, OFF, Key, Kind
@@ -206,6 +209,7 @@ class Config:
     otlp: OtlpConfig
     destinations: Mapping[str, DestinationConfig]
     compat: CompatConfig
+    alerts: AlertsConfig
     log: LogConfig
     paths: Paths
     file: Path | None  # None where no file was read
@@ -246,6 +250,14 @@ def load(flags: Mapping[str, object], env: Mapping[str, str], path: Path | None 
         level := _STANDARD_LEVELS.get(env.get(LOG_LEVEL, "").lower())
     ):
         values["log.level"], origins["log.level"] = level, Origin(kind=OriginKind.ENV, where=LOG_LEVEL)
+    check_alerts(_section(values, "alerts"), {name: origin.where for name, origin in origins.items()})
+    channels = read_channels(file, env)
+    check_named(values["alerts.default_channels"], channels, f"{origins['alerts.default_channels'].where}: alerts.default_channels")
+    for rule in (rules := read_rules(file)):
+        check_named(rule.get("channels", ()), channels, f"rule {rule['id']!r}")
+    for name, channel in channels.items():
+        for leaf in channel.set_keys:
+            origins[f"{CHANNELS}.{name}.{leaf}"] = Origin(kind=OriginKind.FILE, where=display(file.path) if file else "")
     return Config(
         sources=values["sources"],
         database=values["database"],
@@ -263,6 +275,9 @@ def load(flags: Mapping[str, object], env: Mapping[str, str], path: Path | None 
         otlp=OtlpConfig(**_section(values, "otlp"), set_keys=_set_keys(origins, "otlp")),
         destinations=MappingProxyType(_destinations(env, file, origins)),
         compat=CompatConfig(**_section(values, "compat")),
+        alerts=AlertsConfig(
+            **_section(values, "alerts"), rules=rules, channels=channels
+        ),
         log=LogConfig(**_section(values, "log")),
         paths=places,
         file=file.path if file else None,

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from ccagent.config_alert_keys import CHANNELS, RULES
 from ccagent.config_export_keys import DESTINATION_KEYS
 from ccagent.config_keys import KEY_BY_NAME, KEYS
 from ccagent.errors import ConfigError
@@ -37,9 +38,10 @@ class ConfigFile:
     """One parsed file: `values` by dotted key, `where` gives "path:line:column" of a key.
 
     `destinations` names the tables below [otlp.destinations]; their values stand under the whole of their dotted keys.
+    `rules` and `channels` are what stands at [alerts.rules] and [alerts.channels], None where nothing does.
     """
 
-    __slots__ = ("_lines", "destinations", "path", "values")
+    __slots__ = ("_lines", "channels", "destinations", "path", "rules", "values")
 
     def __init__(self, path: Path, text: str) -> None:
         """Parse the text. Raises ConfigError with line and column for bad TOML and for unknown keys."""
@@ -52,6 +54,8 @@ class ConfigFile:
             raise ConfigError(self._syntax_message(error)) from error
         self.values: dict[str, object] = {}
         self.destinations: list[str] = []
+        self.rules: object = None
+        self.channels: object = None
         self._flatten(document, "")
 
     def where(self, name: str, *below: str) -> str:
@@ -95,6 +99,10 @@ class ConfigFile:
                 self.values[dotted] = value
             elif dotted == DESTINATIONS and isinstance(value, dict):
                 self._name_destinations(value)
+            elif dotted == RULES:
+                self.rules = value
+            elif dotted == CHANNELS:
+                self.channels = value
             elif dotted in _SECTIONS and isinstance(value, dict):
                 self._flatten(value, dotted + ".")
             elif dotted in _SECTIONS:
@@ -177,6 +185,9 @@ def _hint(dotted: str) -> str:
 
 def _holds(document: object, parts: list[str]) -> bool:
     for part in parts:
+        if isinstance(document, list) and part.isdecimal() and int(part) < len(document):
+            document = document[int(part)]
+            continue
         if not isinstance(document, dict) or part not in document:
             return False
         document = document[part]

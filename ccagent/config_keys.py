@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from ccagent.config_alert_keys import ALERT_KEYS
 from ccagent.config_export_keys import EXPORT_KEYS, PROTOCOLS, SIGNALS
 from ccagent.config_kinds import ENV_PREFIX, Key, Kind
 
@@ -55,6 +56,7 @@ SECTION_PURPOSE: Final[dict[str, str]] = {
     "otlp": "Where traces, metrics and logs are sent. Nothing is sent unless an endpoint is named here, as an option or "
     "as a variable of ccagent.",
     "compat": "What is made for boards and rules that were written for other telemetry.",
+    "alerts": "When you are told of something. Rules stand below [alerts.rules], channels below [alerts.channels].",
     "log": "What ccagent says of itself, on standard error.",
 }
 
@@ -202,6 +204,7 @@ KEYS: Final[tuple[Key, ...]] = (
         example='"~/.config/ccagent/prices.toml"',
     ),
     *EXPORT_KEYS,
+    *ALERT_KEYS,
     Key(
         name="log.level",
         kind=Kind.TEXT,

@@ -21,6 +21,7 @@ class Kind(StrEnum):
     FLAG = "true or false"
     TABLE = "a table of texts"
     COUNTS = "a table of integers"
+    AMOUNTS = "a table of numbers"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 
 from ccagent import config_file, otlp_variables
 from ccagent.config import Config, OriginKind
+from ccagent.config_alert_keys import CHANNELS
+from ccagent.config_channel_keys import BELONGS, CHANNEL_KEYS
 from ccagent.config_export_keys import DESTINATION_KEYS
 from ccagent.config_file import DESTINATIONS
 from ccagent.config_keys import CONFIG_VARIABLE, KEYS, SECTION_PURPOSE, Key, Kind
@@ -44,10 +46,33 @@ signals = ["traces", "metrics"]
   `max_age_days`; under another name it starts anew, with what ended in the hour before.
 """
 
+CHANNELS_PAGE: Final = """\
+## `[alerts.channels.NAME]`
+
+Who is told of alerts, each in a table of its own; `NAME` is 1 to 32 of `a-z`, `0-9`, `_` and `-`. `log`, `desktop` and
+`otlp` are there without a table. What each of them tells, and what leaves with it, stands in docs/alerts.md.
+
+```toml
+[alerts.channels.pager]
+type = "webhook"
+url = "https://pager.example/v2/${PAGER_KEY}"
+min_severity = "critical"
+
+[alerts.channels.slack]
+url = "${file:~/.config/ccagent/slack-url}"
+
+[alerts.channels.say]
+type = "command"
+command = ["/usr/local/bin/tell-me", "{summary}"]
+quiet_hours = "off"
+```
+
+"""
+
 SECRETS_PAGE: Final = """\
 ## Secrets
 
-A header's value or an endpoint in the file names a secret and never holds it:
+A header's value, an endpoint or the URL of a channel in the file names a secret and never holds it:
 
 - `${VARIABLE}`: of the environment.
 - `${file:PATH}`: of a file that belongs to you, with mode 0600; its content without the line end.
@@ -168,16 +193,28 @@ def reference_page() -> str:
             lines += [f"## {title}", "", *([SECTION_PURPOSE[section], ""] if section else [])]
         lines += _key_page(key)
     keys = ", ".join(f"`{leaf}`" for leaf in DESTINATION_KEYS)
-    lines += [DESTINATIONS_PAGE, *textwrap.wrap(f"Keys: {keys}.", 119), "", SECRETS_PAGE, PROJECT_PAGE]
+    lines += [DESTINATIONS_PAGE, *textwrap.wrap(f"Keys: {keys}.", 119), "", CHANNELS_PAGE]
+    lines += [*_channel_table(), "", SECRETS_PAGE, PROJECT_PAGE]
     lines += [ENVIRONMENT_PAGE, *otlp_variables.table()]
     return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def _channel_table() -> list[str]:
+    """What the table of a channel may hold."""
+    lines = ["| key | what it does | default |", "|--|--|--|"]
+    for key in CHANNEL_KEYS.values():
+        choices = f" One of {', '.join(f'`{choice}`' for choice in key.choices)}." if key.choices else ""
+        default = key.unset or f"`{toml_value(key.default)}`"
+        belongs = f" For {' and '.join(BELONGS[key.name])}." if key.name in BELONGS else ""
+        lines.append(f"| `{key.name}` | {key.purpose}{choices}{belongs} | {default} |")
+    return lines
 
 
 def _key_page(key: Key) -> list[str]:
     allowed = f"one of {', '.join(f'`{choice}`' for choice in key.choices)}" if key.choices else key.kind.value
     if key.kind is Kind.COUNTS:
         allowed = f"{key.kind.value} by any of {', '.join(f'`{choice}`' for choice in key.choices)}"
-    if key.kind is Kind.CHOICES:
+    if key.kind is Kind.CHOICES and key.choices:
         allowed = f"any of {', '.join(f'`{choice}`' for choice in key.choices)}"
     if key.minimum is not None:
         allowed += f", at least {key.minimum:g}"
@@ -197,6 +234,10 @@ def shown(config: Config) -> dict[str, object]:
         for leaf, key in DESTINATION_KEYS.items():
             if leaf in part.set_keys:
                 values[f"{DESTINATIONS}.{name}.{leaf}"] = _shown(key, getattr(part, leaf))
+    for name, channel in config.alerts.channels.items():
+        for leaf, key in CHANNEL_KEYS.items():
+            if leaf in channel.set_keys:
+                values[f"{CHANNELS}.{name}.{leaf}"] = _shown(key, getattr(channel, leaf))
     return values
 
 
@@ -207,6 +248,8 @@ def _shown(key: Key, value: object) -> object:
         return masked(value)
     if key.leaf.endswith("endpoint") and isinstance(value, str):
         return without_password(value)
+    if key.leaf == "url" and isinstance(value, str):
+        return masked_url(value)
     if isinstance(value, Path):
         return display(value)
     if isinstance(value, tuple):
@@ -227,6 +270,16 @@ def describe_origin(config: Config, name: str) -> str:
     if origin.kind is OriginKind.FILE and config.file is not None:
         return f"file {config_file.read(config.file).where(name)}"
     return f"{origin.kind.value} {origin.where}".strip()
+
+
+def masked_url(url: str) -> str:
+    """Give where a URL leads to and nothing of what opens it: its path may be a secret as a whole."""
+    try:
+        parts = urlsplit(url)
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return MASK
+    return f"{parts.scheme}://{parts.hostname or ''}{port}/{MASK}"
 
 
 def without_password(url: str) -> str:

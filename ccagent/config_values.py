@@ -161,11 +161,19 @@ def _typed(key: Key, value: object, place: Place) -> object:
         if not all(isinstance(item, int) and not isinstance(item, bool) for item in value.values()):
             raise place.fail(key, "is a table whose values are integers")
         return dict(value)
+    if kind is Kind.AMOUNTS and isinstance(value, dict):
+        return {name: _amount(key, name, amount, place) for name, amount in value.items()}
     if kind is Kind.TABLE and isinstance(value, dict):
         if not all(isinstance(item, str) for item in value.values()):
             raise place.fail(key, "is a table whose values are texts")
         return dict(value)
     raise place.fail(key, f"is {kind.value}, not {_kind_of(value)}")
+
+
+def _amount(key: Key, name: str, value: object, place: Place) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise place.fail(key, f"is a table whose values are numbers; that of {name!r} is {_kind_of(value)}")
+    return float(value)
 
 
 def _kind_of(value: object) -> str:
@@ -286,6 +294,13 @@ def _read_counts(key: Key, text: str, place: Place) -> dict[str, int]:
     return {name.strip(): _read_integer(key, number.strip(), place) for name, _, number in pairs}
 
 
+def _read_amounts(key: Key, text: str, place: Place) -> dict[str, float]:
+    pairs = [piece.rpartition("=") for piece in text.split(",") if piece.strip()]
+    if not all(equals and name.strip() for name, equals, _ in pairs):
+        raise place.fail(key, f"is name=number,name=number, not {text!r}")
+    return {name.strip(): _read_number(key, number.strip(), place) for name, _, number in pairs}
+
+
 _TEXT_READERS: Final[dict[Kind, Callable[[Key, str, Place], object]]] = {
     Kind.TEXT: _read_text,
     Kind.PATH: _read_path,
@@ -296,4 +311,5 @@ _TEXT_READERS: Final[dict[Kind, Callable[[Key, str, Place], object]]] = {
     Kind.FLAG: _read_flag,
     Kind.TABLE: _read_headers,
     Kind.COUNTS: _read_counts,
+    Kind.AMOUNTS: _read_amounts,
 }

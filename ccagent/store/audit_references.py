@@ -60,6 +60,7 @@ _LAWS: Final[dict[str, tuple[str, str, tuple[str, ...]]]] = {
     "texts of rollups": (
         "rollup", "r.bucket", _names("rollup", "r", ("project", "branch", "name", "agent", "skill"), "<> 0"),
     ),
+    "texts of measured hours": ("measured", "m.hour", _names("measured", "m", ("session", "project"), "<> 0")),
     "texts of links": ("link", "l.source", _names("link", "l", ("source", "target"))),
     "contexts of facts": ("fact", "f.key", ("fact f LEFT JOIN context c ON c.id = f.context WHERE c.id IS NULL",)),
     "transcripts of facts": (

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from ccagent.facts.cycle import cycle, own_branch
 from ccagent.facts.keys import fact_key
@@ -26,6 +26,7 @@ from ccagent.store.session_facts import KINDS, session_number
 if TYPE_CHECKING:
     from ccagent.metrics.occurrences import Occurrences
     from ccagent.store.connection import Connection
+    from ccagent.store.interning import Names
     from ccagent.store.work import Work
 
 _MOMENTS: Final = (
@@ -56,6 +57,13 @@ _HISTORY: Final = (
 )
 
 
+class Asking(Protocol):
+    """Who asks what facts tell together: whoever books, or whoever only reads."""
+
+    conn: Connection
+    names: Names
+
+
 def measure(work: Work) -> None:
     """Book what is measured of all that has closed in this transaction; at its end, when its rows are written."""
     occurrences = work.ledger.occurrences
@@ -81,7 +89,7 @@ def measure_history(work: Work) -> None:
     measure_deliveries(work, work.ledger.occurrences, delivered)
 
 
-def types_of(work: Work, agents: Iterable[str]) -> dict[str, str]:
+def types_of(work: Asking, agents: Iterable[str]) -> dict[str, str]:
     """The types of these sub-agents, of those of which a record told it by now."""
     keys = sorted(fact_key(EventType.SUBAGENT_RUN, agent) for agent in agents)
     if not keys:
@@ -93,7 +101,7 @@ def types_of(work: Work, agents: Iterable[str]) -> dict[str, str]:
     }
 
 
-def time_in_turn(work: Work, turn: Partial) -> int:
+def time_in_turn(work: Asking, turn: Partial) -> int:
     """Milliseconds at work in a long turn: without the gaps in which nothing of its session was written."""
     span, session = worked(turn), turn.context.session
     if span is None or session is None:
@@ -105,7 +113,7 @@ def time_in_turn(work: Work, turn: Partial) -> int:
     return active(moments)
 
 
-def measure_session(work: Work, occurrences: Occurrences, fact: Partial, leaves: bool) -> None:
+def measure_session(work: Asking, occurrences: Occurrences, fact: Partial, leaves: bool) -> None:
     """Book the active time, the sub-agents and the links of a session."""
     conn = work.conn
     number = session_number(conn, fact.native)
@@ -125,7 +133,7 @@ def active(moments: Iterable[int]) -> int:
     return sum(gap for gap in gaps if gap <= IDLE_CUTOFF_MS)
 
 
-def measure_deliveries(work: Work, occurrences: Occurrences, delivered: Sequence[tuple[Partial, bool]]) -> None:
+def measure_deliveries(work: Asking, occurrences: Occurrences, delivered: Sequence[tuple[Partial, bool]]) -> None:
     """Book how long the work behind these commits and pull requests took, where its beginning is known."""
     counted = [
         (fact, leaves) for fact, leaves in delivered

@@ -34,6 +34,7 @@ _USED: Final = " UNION ALL ".join(
         "agent": ("agent", "turn"),
         "link": ("source", "target"),
         "rollup": ("project", "branch", "name", "agent", "skill"),
+        "measured": ("session", "project"),
     }.items()
     for column in columns
 ) + f" UNION ALL SELECT bucket FROM rollup WHERE period = {int(Period.POINT)}"  # fmt: skip

@@ -21,9 +21,12 @@ from ccagent.errors import StoreError
 from ccagent.facts.keys import KEY_BYTES, fact_key
 from ccagent.facts.model import KEY_PREFIXES
 from ccagent.store import rows, schema
+from ccagent.store.alert_rescue import TABLES as ALERTS
 from ccagent.store.pages import Pages, Record, Value
 
-TABLES: Final = ("meta", "host", "name", "context", "file", "quarantine", "fact", "pruned", "agent", "link", "rollup")
+TABLES: Final = (
+    "meta", "host", "name", "context", "file", "quarantine", "fact", "pruned", "agent", "link", "rollup", *ALERTS,
+)  # fmt: skip
 """Worth recovering; totals begin anew. `contributor` is told apart at the end, see _PAIRS."""
 
 ROWS: Final = 10_000

@@ -23,6 +23,7 @@ from ccagent.facts.keys import fact_key
 from ccagent.facts.model import EventType
 from ccagent.rollups.metrics import Period
 from ccagent.store import rows
+from ccagent.store.alert_rescue import carry_alerts
 from ccagent.store.aside import ASIDE, Aside, parse_asides
 from ccagent.store.backup import backup_sqlite
 from ccagent.store.connection import Connection, SqliteConnection, scalar
@@ -125,6 +126,7 @@ class Rescue:
 
     def _from_backup(self, backup: Path, saved: Saved) -> Iterator[bool]:
         with opened_backup(backup, Path(f"{self._path}.rescue")) as source:
+            self._alerts(source)
             yield from self._carry(source, saved, lenient=False)
 
     def _from_damaged(self, damaged: Path, saved: Saved) -> Iterator[bool]:
@@ -135,9 +137,18 @@ class Rescue:
             for _ in recovering(damaged, readable):
                 yield True
             with closing(SqliteConnection(str(readable))) as source:
+                self._alerts(source)
                 yield from self._carry(source, saved, lenient=True)
         finally:
             readable.unlink(missing_ok=True)
+
+    def _alerts(self, source: Connection) -> None:
+        """Rules, silences and history of alerts, which are in no transcript."""
+
+        def work(state: Ingest) -> None:
+            state.wrote = bool(carry_alerts(source, state.conn, state.host, state.now_ms)) or state.wrote
+
+        self._store.run(work)
 
     def _carry(self, source: Connection, saved: Saved, *, lenient: bool) -> Iterator[bool]:
         gone = _gone(source)

@@ -69,6 +69,9 @@ _SUMS: Final[dict[str, str]] = {
     "removed": _total("f.removed"),
 }
 
+SUMS_SQL: Final = ", ".join(f"{_SUMS[column]} AS {column}" for column in VALUES)
+"""All value columns of a rollup row, added up over facts `f`."""
+
 PLACE_SQL: Final = "COALESCE(c.project, 0), COALESCE(c.branch, 0), CASE WHEN c.agent IS NULL THEN 0 ELSE 1 END"
 """Columns of activity.Place over a context `c`."""
 

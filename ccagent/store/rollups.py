@@ -38,6 +38,7 @@ from ccagent.rollups.metrics import Period
 from ccagent.rollups.spans import FIRST, LAST, Span
 from ccagent.rollups.usage import UsageFamily
 from ccagent.store.connection import Connection
+from ccagent.store.measured import forget, forget_from
 from ccagent.store.rollup_rows import (
     PLACE_SQL,
     Rows,
@@ -148,6 +149,7 @@ def apply(conn: Connection, zone: ZoneInfo, found: Slice) -> int:
     replace_rows(conn, Period.HOURLY, found.tied, _TIED)
     replace_rows(conn, Period.POINT, found.points)
     sum_days(conn, zone, found.hours.keys() | found.tied.keys())
+    forget(conn, found.hours)
     conn.executemany(_UNMARK, found.marks)
     _mark(conn, [session_mark(session) for session in sorted(found.sessions)])
     return found.served
@@ -160,6 +162,7 @@ def reset(conn: Connection, zone: ZoneInfo) -> None:
     start.
     """
     sealed = sealed_before(conn)
+    forget_from(conn, sealed)
     kept = _gone(conn, _sessions_with_points(conn)) if sealed > FIRST else set()
     conn.execute(
         f"DELETE FROM rollup WHERE period IN ({int(Period.DAILY)}, {int(Period.WEEKLY)})"

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Final
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 
 WORDS: Final[dict[str, dict[str, str]]] = {
     "sqlite": {"blob": "BLOB", "pk": "INTEGER PRIMARY KEY", "int": "INTEGER", "real": "REAL", "text": "TEXT"},
@@ -127,6 +127,22 @@ TABLES: Final[dict[str, str]] = {
         token_cache_write_1h {int} NOT NULL, cost {int} NOT NULL, unpriced {int} NOT NULL, placeholder {int} NOT NULL,
         partial {int} NOT NULL, estimated {int} NOT NULL, added {int} NOT NULL, removed {int} NOT NULL,
         PRIMARY KEY (period, family, bucket, project, branch, session_type, name, agent, skill)""",
+    # What alert rules ask of facts (store/measured.py): amounts of a metric of the catalogue, or of a rollup metric told
+    # apart by session, in the hour of the facts' first time. `labels` is a JSON array of texts, `value` in the unit that
+    # totals are kept in, `count` the facts behind it (of a histogram its observations), `buckets` a JSON array or NULL.
+    # 0 where session or project are not known.
+    "measured": """
+        metric {text} NOT NULL, hour {int} NOT NULL, session {int} NOT NULL, project {int} NOT NULL,
+        labels {text} NOT NULL, value {real} NOT NULL, count {int} NOT NULL, buckets {text},
+        PRIMARY KEY (metric, hour, session, project, labels)""",
+    # Hours of which `measured` holds all there is of a metric. `claim` is 0 then; else who is about to measure it. With
+    # hour -1: the metric is asked for.
+    "measured_hour": "metric {text} NOT NULL, hour {int} NOT NULL, claim {int} NOT NULL, PRIMARY KEY (metric, hour)",
+    # What totals of ccagent's own work stood at in the first look of an hour, over all hosts and generations. A row with
+    # empty `labels` says that the metric was looked at.
+    "alert_sample": """
+        metric {text} NOT NULL, hour {int} NOT NULL, labels {text} NOT NULL, value {real} NOT NULL,
+        count {int} NOT NULL, buckets {text}, PRIMARY KEY (metric, hour, labels)""",
     "export_cursor": """
         destination {text} NOT NULL, signal {text} NOT NULL, host {int} NOT NULL, named_at {int} NOT NULL,
         closed_seq {int} NOT NULL, updated_at {int} NOT NULL, sent {int} NOT NULL, rejected {int} NOT NULL,
@@ -134,6 +150,31 @@ TABLES: Final[dict[str, str]] = {
     "export_dead": """
         destination {text} NOT NULL, signal {text} NOT NULL, key {blob} NOT NULL, reason {text} NOT NULL,
         dropped_at {int} NOT NULL, PRIMARY KEY (destination, signal, key)""",
+    # Alert rules, whatever they come from: `origin` is default, config, cli or api, `definition` the rule's document
+    # (JSON, alerts/parsing.py). `base` is what the built-in pack said when it was taken over: what differs from it is
+    # the owner's. `note`: why an enabled rule is not evaluated, NULL where it is.
+    "alert_rule": """
+        id {text} PRIMARY KEY, origin {text} NOT NULL, definition {text} NOT NULL, enabled {int} NOT NULL,
+        changed_at {int} NOT NULL, base {text}, note {text}""",
+    # Where a subject of a rule stands (alerts/states.py); subjects without anything to remember have no row.
+    "alert_state": """
+        rule {text} NOT NULL, subject {text} NOT NULL, state {text} NOT NULL, held_ms {int} NOT NULL,
+        clear_ms {int} NOT NULL, unknown_ms {int} NOT NULL, episode {int} NOT NULL, since {int} NOT NULL, fired_at {int},
+        resolved_at {int}, evaluated_at {int} NOT NULL, value {real}, threshold {real}, period {int},
+        PRIMARY KEY (rule, subject)""",
+    # Changes of state, each once. `key` goes with whatever tells of it (NULL: nobody is told); `host` evaluated it.
+    "alert_history": """
+        id {pk}, key {text} UNIQUE, rule {text} NOT NULL, subject {text} NOT NULL, before {text} NOT NULL,
+        after {text} NOT NULL, at {int} NOT NULL, reason {text} NOT NULL, episode {int} NOT NULL, value {real},
+        threshold {real}, severity {text} NOT NULL, silenced {int} NOT NULL, period {int}, host {int} NOT NULL""",
+    # NULL means every rule, every subject.
+    "alert_silence": """
+        id {pk}, rule {text}, subject {text}, until {int} NOT NULL, comment {text} NOT NULL, created_at {int} NOT NULL""",
+    # What is to be told, a row a transition and channel; `state` is waiting, held, sent, failed or dropped. Settled rows
+    # have no `next_at`.
+    "alert_delivery": """
+        id {pk}, history {int} NOT NULL, channel {text} NOT NULL, state {text} NOT NULL, attempts {int} NOT NULL,
+        next_at {int}, error {text}, sent_at {int}, UNIQUE (history, channel)""",
 }
 
 WITHOUT_ROWID: Final = (
@@ -146,6 +187,10 @@ WITHOUT_ROWID: Final = (
     "label_value",
     "dirty",
     "rollup",
+    "measured",
+    "measured_hour",
+    "alert_sample",
+    "alert_state",
 )
 """SQLite: these are their own primary-key index."""
 
@@ -166,6 +211,8 @@ INDEXES: Final[dict[str, str]] = {
     "fact_evidence": "INDEX {name} ON fact(context) WHERE type >= 17 AND type <= 22",  # links of a session
     "fact_unknown": "INDEX {name} ON fact(context) WHERE type = 10",  # what is new in transcripts
     "link_target": "INDEX {name} ON link(target_kind, target)",  # sessions of a feature, a commit, a pull request
+    "alert_history_at": "INDEX {name} ON alert_history(at)",  # the history of a range, and its end
+    "alert_delivery_due": "INDEX {name} ON alert_delivery(next_at) WHERE next_at IS NOT NULL",  # what is to be told
 }
 
 

@@ -18,6 +18,7 @@ from ccagent.store.connection import SqliteConnection
 from ccagent.store.recovery import TABLES, is_ours, recover
 from ccagent.store.view import canonical_dump
 from tests.sources.feed import START_MS, Feed, files_of
+from tests.store.test_alert_rescue import fill
 
 PAGE = 4_096
 
@@ -32,6 +33,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     feed.take(("copy.jsonl", data + b"nonsense\n"))
     feed.store.write(lambda conn: conn.executemany("INSERT INTO pruned VALUES (?)", [(os.urandom(16),)] * 1))
     feed.store.set_meta("zone", "Asia/Kathmandu")
+    feed.store.write(lambda conn: fill(conn, feed.store.host))
     feed.close()
     return path
 

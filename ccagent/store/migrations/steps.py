@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ccagent.store.connection import Connection
-from ccagent.store.migrations import to_2, to_3
+from ccagent.store.migrations import to_2, to_3, to_4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,4 +24,5 @@ class Migration:
 STEPS: Final[Mapping[int, Migration]] = {
     1: Migration(to=2, statements=to_2.statements),
     2: Migration(to=3, statements=to_3.statements),
+    3: Migration(to=4, statements=to_4.statements),
 }
