@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Mapping
 from typing import Any, Final
@@ -17,6 +16,8 @@ KEYS: Final = ("metric", "where", "aggregation")
 
 VALUE_LENGTH: Final = 1_024
 """Characters of a value in `where`: a project's path."""
+LARGEST: Final = 1e300
+"""Of a number: JSON has whole ones that no amount can be held against."""
 _LISTED: Final = 40
 """A closed list of more values is not shown whole."""
 
@@ -95,12 +96,6 @@ def parse_expression(text: str) -> dict[str, Any]:
     return found
 
 
-def shown(operand: Operand) -> str:
-    """The text that `parse_operand` makes this operand of."""
-    labels = ",".join(f"{name}={'|'.join(map(_quoted, values))}" for name, values in operand.where)
-    return f"{operand.aggregation}({operand.metric}{f'{{{labels}}}' if labels else ''})"
-
-
 def operator_of(text: object) -> Operator:
     """The operator that is written so. Raises AlertRuleError with the four that there are."""
     if text not in tuple(Operator):
@@ -126,10 +121,6 @@ def _number(text: str) -> float:
         return float(text)
     except ValueError:
         raise AlertRuleError("threshold", f"is a number, not {text!r}") from None
-
-
-def _quoted(value: str) -> str:
-    return value if re.fullmatch(_VALUE, value) and not value.startswith('"') else json.dumps(value, ensure_ascii=False)
 
 
 def _unquoted(value: str) -> str:
@@ -182,4 +173,4 @@ def _aggregation(document: Mapping[str, Any], metric: AlertMetric, scope: Scope)
 
 def finite(value: object) -> bool:
     """Whether a value of a document is a number that can be held against another."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST

@@ -28,6 +28,8 @@ from ccagent.store.size import file_size, stored_bytes
 WITH_COMPAT: Final[Mapping[str, MetricSpec]] = MappingProxyType({**METRICS, **COMPAT})
 """Both registries, the catalogue first."""
 
+NO_ALERTS: Final[Gauges] = MappingProxyType({})
+
 EXPORT_STATES: Final = ("disabled", "active", "degraded", "circuit_open", "half_open")
 
 
@@ -53,6 +55,7 @@ def make_snapshot(
     compat: bool = False,
     measured: Measured = NOT_MEASURED,
     exemplars: Mapping[str, Found] = NO_EXEMPLARS,
+    alerts: Gauges = NO_ALERTS,
     memory: Memory | None = None,
 ) -> Snapshot:
     """All metrics of this moment. It reads totals, never facts and never rollups; with the `memory` of the snapshot
@@ -67,6 +70,7 @@ def make_snapshot(
         gauges = dict(own_gauges(conn, live, database, now_ms))
         if measured.projects == project_label:
             gauges |= measured.leaving if exportable_only else measured.local
+        gauges |= alerts
         if history.ledger_ms is not None:
             gauges[metric.LEDGER_START, ()] = history.ledger_ms / 1_000
         if exportable_only:

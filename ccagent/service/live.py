@@ -52,6 +52,8 @@ class Live:
     notices: tuple[str, ...] = ()
     problems: dict[str, str] = field(default_factory=dict)
     exports: dict[str, dict[str, object]] = field(default_factory=dict)
+    unreadable_rules: tuple[str, ...] = ()
+    """Alert rules that a newer version wrote."""
     tier: dict[str, object] = field(default_factory=dict)
     """The personal tier in force: `personal`, what it was `set_by`, the owner's `identity`."""
     project_files: dict[str, int] = field(default_factory=dict)

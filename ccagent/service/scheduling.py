@@ -14,6 +14,7 @@ from ccagent.errors import DamagedError, StoreError
 from ccagent.git_history import Histories
 from ccagent.logs import get_logger
 from ccagent.planning import Planning
+from ccagent.service.alerting import Alerting
 from ccagent.service.caring import Caring
 from ccagent.service.live import Live, StatusFile
 from ccagent.service.measuring import Measuring
@@ -58,12 +59,14 @@ class Scheduling:
         histories: Histories | None = None,
         planning: Planning | None = None,
         measuring: Measuring | None = None,
+        alerting: Alerting | None = None,
     ) -> None:
         self.tracer: Tracer = OFF
         self._worktrees = worktrees
         self._histories = histories
         self._planning = planning
         self._measuring = measuring
+        self._alerting = alerting
         self._caring = caring
         self._retaining = retaining
         self._store = store
@@ -128,6 +131,8 @@ class Scheduling:
             self._attempt("git_history", partial(self._histories.tick, now))
         if self._measuring is not None:
             self._attempt("measure", partial(self._measuring.tick, now))
+        if self._alerting is not None:
+            self._attempt("alerts", partial(self._alerting.tick, now))
         if self._status is not None:
             self._attempt("status", partial(self._status.write, self._live))
 

@@ -223,6 +223,13 @@ def test_with_a_baseline_clear_is_a_factor() -> None:
     assert found(banded, days(4, 2, 2, 2), firing=True).finding is Finding.CLEAR  # type: ignore[union-attr]
 
 
+def test_what_fires_is_held_by_clear_below_the_floor_too() -> None:
+    banded = spiking(clear=2, floor=5)
+
+    assert found(banded, days(4.9, 2, 2, 2)).finding is Finding.CLEAR  # type: ignore[union-attr]
+    assert found(banded, days(4.9, 2, 2, 2), firing=True).finding is Finding.MET  # type: ignore[union-attr]
+
+
 def test_the_same_weekday_is_held_against_its_like() -> None:
     weekly = {-168: 1.0, -336: 2.0, -504: 3.0}
     mondays = spiking(baseline={"factor": 3, "least": 3, "against": "same_weekday"})
@@ -258,6 +265,7 @@ def test_below_a_spread_is_below_the_median() -> None:
         ({-30: 1.0, 0: 1.0}, Finding.CLEAR),
         ({0: 1.0}, Finding.CLEAR),
         ({-30: 1.0, -1: 0.0}, Finding.MET),  # a counter that stood still
+        ({-1: 0.0}, Finding.UNKNOWN),  # … since it was first seen, which is less than the window ago
     ],
 )
 def test_absence_is_judged_of_what_was_there_before(hours: dict[int, float], finding: Finding) -> None:

@@ -15,7 +15,7 @@ from ccagent.alerts import durations
 from ccagent.alerts.condition_document import CALENDAR, parse_window
 from ccagent.alerts.faults import AlertRuleError
 from ccagent.alerts.metrics import AlertMetric, Shape, known
-from ccagent.alerts.operands import parse_expression, parse_operand, shown
+from ccagent.alerts.operands import parse_expression, parse_operand
 from ccagent.alerts.parsing import dump, parse
 from ccagent.alerts.rule import (
     Against,
@@ -159,6 +159,8 @@ def wrong(**keys: Any) -> AlertRuleError:
         ({"threshold": True}, "threshold", ()),
         ({"threshold": float("nan")}, "threshold", ()),
         ({"threshold": float("inf")}, "threshold", ()),
+        ({"threshold": 10**400}, "threshold", ()),
+        ({"least": -(10**400)}, "least", ()),
         ({"threshold": ...}, "threshold", ("threshold", "baseline", "absent")),
         ({"baseline": {"factor": 2}}, "baseline", ("threshold", "baseline", "absent")),
         ({"clear": 6}, "clear", ()),
@@ -368,7 +370,6 @@ def test_a_dump_says_the_same_again(document: dict[str, Any]) -> None:
 )  # fmt: skip
 def test_an_operand_is_read(text: str, operand: Operand) -> None:
     assert parse_operand(text) == operand
-    assert parse_operand(shown(operand)) == operand
 
 
 @pytest.mark.parametrize(
@@ -400,11 +401,3 @@ def test_no_text_makes_an_expression_fall(text: str) -> None:
         assert parse_expression(text)["metric"] in text
     with suppress(AlertRuleError):
         assert parse_operand(text).metric
-
-
-@given(st.data())
-def test_every_operand_is_shown_as_it_is_read(data: st.DataObject) -> None:
-    document, _ = data.draw(operands("global", None))
-    operand = parse({"id": "a", **document, "threshold": 0.1}).conditions[0].operand
-
-    assert parse_operand(shown(operand)) == operand

@@ -20,6 +20,8 @@ from tests.alerts.making import BERLIN, DAY, HOUR, KATHMANDU, LORD_HOWE, MINUTE,
 
 QUARTER = 15 * MINUTE
 ZONES = (BERLIN, LORD_HOWE, KATHMANDU, UTC_ZONE)
+CAIRO = ZoneInfo("Africa/Cairo")  # where midnight is left out in April
+
 CALENDAR = {"hourly": 2, "daily": 3, "weekly": 9, "monthly": 33}
 """Days in which each lies whole."""
 
@@ -132,6 +134,7 @@ WINDOWS = st.sampled_from([*CALENDAR, "1h", "6h", "24h", "7d"])
 
 
 @pytest.mark.parametrize("zone", ZONES, ids=str)
+@example(now=at("2026-10-27 07:30", BERLIN), name="6h", against=Against.SAME_HOUR, windows=7)  # two began at two
 @given(now=NEAR_CHANGES, name=WINDOWS, against=st.sampled_from(list(Against)), windows=st.integers(1, 100))
 def test_past_windows_lie_before_the_present_one_and_beside_one_another(
     zone: ZoneInfo, now: int, name: str, against: Against, windows: int
@@ -188,7 +191,8 @@ def test_the_same_hour_is_what_clocks_show(zone: ZoneInfo, now: int) -> None:
         assert weeks == naive_alike(zone, start, 36, weekday=True)[:4]
 
 
-@pytest.mark.parametrize("zone", ZONES, ids=str)
+@pytest.mark.parametrize("zone", (*ZONES, CAIRO), ids=str)
+@example(now=at("2026-05-01 12:00"))  # a week after a day that began at one o'clock in Cairo
 @given(now=NEAR_CHANGES)
 def test_the_same_weekday_is_a_week_of_days_earlier(zone: ZoneInfo, now: int) -> None:
     window = parse_window("daily")

@@ -1,0 +1,1 @@
+"""Telling people of alerts: one channel a file, each behind the one interface of `channel`."""
