@@ -19,6 +19,7 @@ from types import FrameType
 from typing import Any, Final
 
 from ccagent import __version__, config_reload
+from ccagent.alerts.series import Series
 from ccagent.clock import Clock, SystemClock
 from ccagent.config import Config
 from ccagent.errors import (
@@ -40,16 +41,19 @@ from ccagent.native_telemetry import beside, choose, detect
 from ccagent.otlp_settings import OtlpSettings, resolve, tier_in_force
 from ccagent.planning import Planning, follow_conventions
 from ccagent.price_file import load_prices
+from ccagent.service.alerting import Alerting, asks_standing
 from ccagent.service.caring import Caring
 from ccagent.service.exporting import Exporting, describe
 from ccagent.service.following import Following
-from ccagent.service.gauges import Memory, make_snapshot
+from ccagent.service.gauges import Memory, make_snapshot, own_gauges
 from ccagent.service.live import Live, StatusFile
 from ccagent.service.measuring import Measuring
+from ccagent.service.notifying import Notifying, check_channels
 from ccagent.service.own_traces import OwnSending
 from ccagent.service.retaining import Retaining
 from ccagent.service.scheduling import Scheduling, keep_zone
 from ccagent.store.compat import switch
+from ccagent.store.connection import Connection
 from ccagent.store.damage import heal, suspect
 from ccagent.store.filesystem import refuse_network
 from ccagent.store.instance import InstanceLock
@@ -154,10 +158,17 @@ class Daemon:
                 self.store, self.readers.reader, self.zone, self.live, self.clock, self._exportable(),
                 lambda: self.config.metrics.project_label,
             )  # fmt: skip
+            self.notifying = Notifying(
+                config.alerts, self.settings, self.store, lambda: self._reader(), self.zone, self.live, self.clock, env
+            )
+            self.alerting = Alerting(
+                self.store, lambda: self._reader(), self.zone, self.live, self.clock, config.alerts, self._series
+            )
+            self.alerting.told = self.notifying.wake
             self.scheduling = Scheduling(
                 self.store, self.zone, self.live, self.clock, self.status_file, self.caring, self.retaining,
                 Worktrees(self.store, self.clock), self.histories,
-                Planning(self.store, self.clock, config.features.documents), self.measuring,
+                Planning(self.store, self.clock, config.features.documents), self.measuring, self.alerting,
             )  # fmt: skip
         except BaseException as error:
             self._suspect(error)
@@ -258,6 +269,7 @@ class Daemon:
             self._open_listener()
             self._start_exports(self._make_exporting(self.settings) if self.settings.enabled else None)
             self._trace_own(self.settings)
+            self.notifying.start(self._thread)
             self._wait(progress)
         except CcagentError as error:
             self._failure = self._failure or error
@@ -273,16 +285,25 @@ class Daemon:
         try:
             self.following.once(progress)
             self.scheduling.refresh()
+            self._evaluate_once()
+            problems = self.notifying.drain()
             if not self.settings.enabled:
-                return {}
+                return problems
             self.measuring.tick(self.clock.monotonic())
-            return self._make_exporting(self.settings).drain()
+            return self._make_exporting(self.settings).drain() | problems
         except DamagedError as error:
             self._suspect(error)
             raise
         finally:
             self.following.follower.close()
             self.close()
+
+    def _evaluate_once(self) -> None:
+        """Evaluate the alert rules; a second time where they ask for gauges that take their time to measure."""
+        self.alerting.evaluate()
+        if asks_standing(self.alerting.active()):
+            self.measuring.tick(self.clock.monotonic())
+            self.alerting.evaluate()
 
     def close(self) -> None:
         """Close the database and give up the lock."""
@@ -357,6 +378,7 @@ class Daemon:
             self._own.stop(EXPORT_STOP_SECONDS)
         if self._exporting is not None:
             self._exporting.stop(EXPORT_STOP_SECONDS)
+        self.notifying.stop(EXPORT_STOP_SECONDS)
         deadline = self.clock.monotonic() + STOP_SECONDS
         for thread in threads:
             thread.join(max(0.05, deadline - self.clock.monotonic()))
@@ -378,11 +400,20 @@ class Daemon:
                     conn, self.live, self.database, self.store.host_id, self.clock.now_ms(),
                     project_label=self.config.metrics.project_label, exportable_only=exportable_only,
                     compat=self.compat.on, measured=self.measuring.found, exemplars=self.store.exemplars.all(),
-                    memory=self._memories[exportable_only],
+                    alerts=self.alerting.firing, memory=self._memories[exportable_only],
                 )  # fmt: skip
         except DamagedError as error:
             self._died("metrics", error)
             raise
+
+    def _series(self, conn: Connection, now_ms: int) -> Series:
+        """What alert rules ask of this moment."""
+        from ccagent.store.alert_series import StoreSeries
+
+        gauges = {**own_gauges(conn, self.live, self.database, now_ms), **self.measuring.found.local}
+        return StoreSeries(
+            conn, self.zone, now_ms, gauges, write=self.store.write, prices=self.store.ingest_state.prices
+        )  # fmt: skip
 
     def _open_listener(self) -> None:
         address = self.config.listen_address
@@ -428,7 +459,7 @@ class Daemon:
             self._own = OwnSending(settings, self.store.instance_id, __version__, self._exporting.observed, self.clock)
             tracer = self._own.tracer
             self._own.start(self._thread)
-        self.following.tracer = self.scheduling.tracer = tracer
+        self.following.tracer = self.scheduling.tracer = self.alerting.tracer = tracer
         self._reader = watch_reader(self.readers.reader, tracer)
         if self._exporting is not None:
             self._exporting.tracer = tracer
@@ -455,6 +486,7 @@ class Daemon:
             fresh = config_reload.again(self.config, self.env)
             settings = self._resolve(fresh)
             changed = settings != self.settings
+            check_channels(fresh.alerts)
             # Before anything else changes: what cannot be used must not leave the daemon without any.
             exporting = self._exporting
             if changed and exporting is not None:
@@ -469,6 +501,8 @@ class Daemon:
         stays = config_reload.needs_restart(self.config, fresh)
         self.config = fresh
         self.retaining.reload(fresh.retention)
+        self.notifying.reload(fresh.alerts, settings)
+        self.alerting.reload(fresh.alerts)
         configure(level=fresh.log.level, format=fresh.log.format)
         if changed:
             self.settings = settings

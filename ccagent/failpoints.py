@@ -30,6 +30,9 @@ POINTS: Final = (
     "after_commit",  # all is durable, the follower does not know it yet
     "after_post",  # a collector has answered
     "before_cursor",  # the answer is judged, the export cursor stands still
+    "after_notification",  # a channel has taken a message, its deliveries are not settled
+    "after_standing",  # where a subject of an alert rule stands is written, its history is not
+    "after_history",  # an alert's transition is written, what is to be told of it is not
     "after_archive",  # facts that retention removes are archived, and still there
     "migration",  # a statement of a schema migration was run, its transaction goes on
     "rebuild_filled",  # the fresh tables of a rebuild hold all that the transcripts give

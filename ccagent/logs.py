@@ -27,6 +27,9 @@ WINDOW_SECONDS: Final = 60.0
 MAX_TRACKED_EVENTS: Final = 1_000
 """Event names are few; the bound keeps a mistake (a name with a varying part) from growing for ever."""
 
+UNLIMITED: Final = frozenset({"alert.firing", "alert.resolved"})
+"""Events of which each line is told once and is news: none is held back."""
+
 _LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 EventDict = MutableMapping[str, Any]
@@ -47,7 +50,7 @@ class RepeatLimiter:
         from structlog import DropEvent
 
         level = str(event.get("level", method))
-        if level not in ("warning", "error", "critical"):
+        if level not in ("warning", "error", "critical") or event.get("event") in UNLIMITED:
             return event
         key = (level, str(event.get("event")))
         now = self._clock.monotonic()

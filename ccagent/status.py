@@ -16,6 +16,7 @@ from ccagent.store.location import Database, parse_database
 from ccagent.store.size import stored_bytes
 
 if TYPE_CHECKING:
+    from ccagent.store.alert_summary import Summary
     from ccagent.store.retained import Retained
 
 SCHEMA_VERSION: Final = 1
@@ -38,6 +39,8 @@ def collect(config: Config, env: Mapping[str, str]) -> dict[str, Any]:
         problems += _add_stored(document, database, (live or {}).get("next_prune_ms"))
     except CcagentError as error:
         problems.append(str(error))
+    if "alerts" in document:
+        document["alerts"]["unreadable"] = list((live or {}).get("unreadable_rules", ()))
     document["export"] = _export(config, env, live, problems)
     document["problems"] = list(dict.fromkeys(problems))
     return document
@@ -64,6 +67,7 @@ def _live(live: Mapping[str, Any]) -> dict[str, Any]:
 def _add_stored(document: dict[str, Any], database: Database, next_prune: int | None) -> list[str]:
     """Add what the database tells; what is to be known of its past."""
     from ccagent.drift import summary
+    from ccagent.store import alert_summary
     from ccagent.store.aside import told
     from ccagent.store.hosts import read_host
     from ccagent.store.open import open_reader
@@ -74,7 +78,7 @@ def _add_stored(document: dict[str, Any], database: Database, next_prune: int | 
     if database.kind == "sqlite" and not Path(database.target).exists():
         return []
     with open_reader(database) as reader:
-        past = told(reader)
+        past = list(told(reader))
         host = read_host(reader) if database.kind == "sqlite" else None  # of a shared one the daemon tells
         if host is not None and (notice := outdated(reader, host.id)) is not None:
             past = [*past, notice]
@@ -83,6 +87,7 @@ def _add_stored(document: dict[str, Any], database: Database, next_prune: int | 
         document["database"]["bytes"] = size = stored_bytes(reader, database)
         document |= _retention(retained(reader), size, next_prune)
         document["drift"] = summary(reader, database)
+        document["alerts"] = _alerts(alert_summary.summary(reader), past)
     document |= {
         "zone": zone.key,
         "today": {
@@ -91,6 +96,23 @@ def _add_stored(document: dict[str, Any], database: Database, next_prune: int | 
         },
     }  # fmt: skip
     return past
+
+
+def _alerts(found: Summary, problems: list[str]) -> dict[str, Any]:
+    """What fires; a delivery that does not get through is a problem."""
+    if found.stuck:
+        problems.append(f"{found.stuck} alert messages could not be told yet; `ccagent alerts history` shows them")
+    return {
+        "active": found.active,
+        "count": found.firing_count,
+        "firing": [
+            {
+                "rule": one.rule, "subject": one.subject, "severity": one.severity, "since": rfc3339_of(one.since),
+                "value": one.value, "threshold": one.threshold,
+            }
+            for one in found.firing
+        ],
+    }  # fmt: skip
 
 
 def _retention(kept: Retained, size: int, next_prune: int | None) -> dict[str, Any]:

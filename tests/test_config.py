@@ -75,6 +75,10 @@ def test_every_key_can_be_set_by_its_variable(key: Key) -> None:
         "rollups.timezone": "Europe/Berlin",
         "log.level": "debug",
         "metrics.label_budgets": "tool=9",
+        "alerts.enabled": "false",
+        "alerts.default_channels": "desktop",
+        "alerts.quiet_hours": "22:00-07:00",
+        "alerts.project_budgets": "shop=5.5",
     }
     text = named.get(key.name) or (str(key.choices[0]) if key.choices else samples[key.kind])
 

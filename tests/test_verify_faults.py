@@ -134,6 +134,8 @@ def test_a_counter_that_says_other_than_the_facts_is_named(ground: Ground, sql: 
         ("UPDATE context SET branch = 999999", "texts of contexts"),
         ("UPDATE agent SET turn = 999999", "texts of sub-agents"),
         ("UPDATE rollup SET branch = 999999 WHERE period = 4", "texts of rollups"),
+        ("INSERT INTO measured (metric, hour, session, project, labels, value, count) VALUES ('turns', 0, 999999, 0, '[]', 1, 1)",
+         "texts of measured hours"),
         (f"UPDATE fact SET context = 999999 WHERE key = {REQUEST}", "contexts of facts"),
         (f"UPDATE fact SET file = 999999 WHERE key = {REQUEST}", "transcripts of facts"),
         ("INSERT INTO contributor (key, file) VALUES (zeroblob(16), 1)", "copies of facts"),

@@ -24,6 +24,7 @@ VERBS: Final[dict[str, str]] = {
     "status": "Show on one screen whether it runs and what it has.",
     "usage": "Show requests, tokens and cost by day, model, project and more.",
     "session": "Show one session: turns, sub-agents, files, errors and cost.",
+    "alerts": "Show what fires; make, change, silence and try alert rules.",
     "backfill": "Take in what is missing; derive facts or costs anew.",
     "verify": "Recount the transcripts independently and compare.",
     "export": "Send traces of the past once, on request.",

@@ -24,6 +24,8 @@ from typing import Final
 from ccagent.demo.transcript import Session
 from ccagent.demo.writer import live_session, past_week
 from ccagent.errors import NotRunningError
+from ccagent.metrics import names
+from ccagent.metrics.catalogue import METRICS
 
 LOOPBACK: Final = "127.0.0.1"
 
@@ -39,6 +41,26 @@ REQUEST_SECONDS: Final = 5.0
 CAUGHT_UP_MARK: Final = b"\nccagent_requests"
 """Metrics of facts are on the page only once the first catch-up is done."""
 
+ALERT: Final = "demo-week"
+WEEK_USD: Final = 20.0
+"""A good half of what the invented week costs, so that its alert fires whatever the hour of the demo."""
+ALERTS_SECONDS: Final = 10.0
+"""Rules are evaluated a few seconds after the first catch-up; then the demo has gone on to other things."""
+
+CONFIG: Final = f"""\
+[alerts]
+interval_seconds = 1
+
+[alerts.rules.{ALERT}]
+name = "The demo's week"
+metric = "session_cost"
+window = "7d"
+operator = ">"
+threshold = {WEEK_USD}
+reason = "Shows what an alert looks like; rules of your own stand in the configuration, or come by `ccagent alerts add`."
+"""
+"""The configuration of the demo's daemon."""
+
 OWN_PREFIXES: Final = ("CCAGENT_", "OTEL_", "XDG_", "CLAUDE_")
 """Variables that would lead the demo's daemon to the user's own things."""
 
@@ -53,6 +75,7 @@ def run_demo(listen: str | None = None, keep: bool = False, seconds: float | Non
     """
     home = Path(tempfile.mkdtemp(prefix="ccagent-demo-"))
     tree, database = home / "projects", home / "demo.db"
+    (home / "config.toml").write_text(CONFIG, encoding="utf-8")
     talk = _talk
     # Ended by a service manager or a script, it must not leave its folder and its daemon behind.
     before = signal.signal(signal.SIGTERM, _interrupt)
@@ -65,7 +88,7 @@ def run_demo(listen: str | None = None, keep: bool = False, seconds: float | Non
     finally:
         signal.signal(signal.SIGTERM, before)
         if keep:
-            talk(f"kept in {home}; look again with: ccagent usage --db {database}")
+            talk(f"kept in {home}; look again with: ccagent usage --db {database}, ccagent alerts --db {database}")
         else:
             shutil.rmtree(home, ignore_errors=True)
 
@@ -77,10 +100,13 @@ def _show(home: Path, tree: Path, database: Path, listen: str, seconds: float | 
         _usage(database, environment, "day")
         talk(f"metrics:  http://{listen}/metrics")
         talk(f"database: {database}")
+        talk(f"alerts:   ccagent alerts --db {database}")
         talk("A live session begins; its lines come one by one.")
         deadline = None if seconds is None else time.monotonic() + seconds
         over = play(tree, live_session(_now_ms(), seed), None if seconds is None else _now_ms() + round(seconds * 1000))
         _usage(database, environment, "model")
+        wait_until_firing(daemon, listen)
+        _verb(database, environment, "alerts", "list", "--check")
         if over:
             talk("The live session is over." + (" Ctrl-C ends the demo." if seconds is None else ""))
         while daemon.poll() is None and (deadline is None or time.monotonic() < deadline):
@@ -147,7 +173,10 @@ def free_port() -> int:
 def _daemon(
     home: Path, tree: Path, database: Path, listen: str, environment: dict[str, str]
 ) -> Iterator[subprocess.Popen[bytes]]:
-    command = [sys.executable, "-m", "ccagent", "run", "--source", str(tree), "--db", str(database), "--listen", listen]
+    command = [
+        sys.executable, "-m", "ccagent", "run", "--source", str(tree), "--db", str(database), "--listen", listen,
+        "--config", str(home / "config.toml"),
+    ]  # fmt: skip
     with (home / "daemon.log").open("wb") as log:
         daemon = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         try:
@@ -175,6 +204,16 @@ def wait_until_caught_up(daemon: subprocess.Popen[bytes], listen: str, log: Path
     raise NotRunningError(f"the demo's daemon on {listen} {state}; its last words: {words or 'none'}")
 
 
+def wait_until_firing(daemon: subprocess.Popen[bytes], listen: str) -> None:
+    """Return when the demo's alert fires; also where it does not within ALERTS_SECONDS, since the demo has more to show."""
+    mark = f'\n{METRICS[names.ALERTS_FIRING].prometheus_name}{{rule="{ALERT}"}} 1'.encode()
+    deadline = time.monotonic() + ALERTS_SECONDS
+    while daemon.poll() is None and time.monotonic() < deadline:
+        if mark in _page(f"http://{listen}/metrics"):
+            return
+        time.sleep(POLL_SECONDS)
+
+
 def _page(address: str) -> bytes:
     # Without the user's proxies: the page is on this machine.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -187,10 +226,12 @@ def _page(address: str) -> bytes:
 
 
 def _usage(database: Path, environment: dict[str, str], by: str) -> None:
+    _verb(database, environment, "usage", "--by", by)
+
+
+def _verb(database: Path, environment: dict[str, str], *words: str) -> None:
     sys.stdout.flush()
-    subprocess.run(
-        [sys.executable, "-m", "ccagent", "usage", "--db", str(database), "--by", by], env=environment, check=False
-    )
+    subprocess.run([sys.executable, "-m", "ccagent", *words, "--db", str(database)], env=environment, check=False)
 
 
 def _talk(words: str) -> None:

@@ -87,6 +87,14 @@ LOG_ATTRIBUTES: Final = frozenset({
 })  # fmt: skip
 """The same of log records."""
 
+ALERT_ATTRIBUTES: Final = frozenset({
+    "ccagent.alert.episode", "ccagent.alert.feature", "ccagent.alert.key", "ccagent.alert.metric", "ccagent.alert.name",
+    "ccagent.alert.reason", "ccagent.alert.rule", "ccagent.alert.scope", "ccagent.alert.severity", "ccagent.alert.state",
+    "ccagent.alert.threshold", "ccagent.alert.unit", "ccagent.alert.value", "ccagent.alert.window", "ccagent.project",
+    "ccagent.team", "enduser.id", "session.id",
+})  # fmt: skip
+"""The same of the log record of an alert."""
+
 NATIVE_EVENT_ATTRIBUTES: Final = frozenset({
     "agent_type", "app.entrypoint", "app.version", "attempt", "cache_creation_tokens", "cache_read_tokens",
     "command_name", "cost_usd", "cost_usd_micros", "decision", "decision_source", "decision_type", "duration_ms",

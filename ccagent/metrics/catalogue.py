@@ -85,6 +85,8 @@ PERIODS: Final = ("hourly", "daily", "weekly", "point")
 LATE_TYPES: Final = ("new", "changed")
 INVARIANTS: Final = ("tool_count", "token_sum")
 EVALUATIONS: Final = ("ok", "error")
+CHANNEL_TYPES: Final = ("log", "desktop", "webhook", "slack", "command", "otlp")
+NOTIFICATIONS: Final = ("sent", "withheld", "retry", "refused", "given_up")
 REMOVED_TYPES: Final = ("fact", "payload", "line")
 """What retention removes: facts, raw payloads of facts that stay, notes of bad lines."""
 
@@ -260,6 +262,9 @@ _SENDING: Final = (
          (*_EXPORT, "state"), _closed(signal=SIGNALS, state=EXPORT_STATES), fill=("state",), kind=Kind.GAUGE),
     _own(names.ALERT_EVALUATIONS, "{evaluation}", "evaluation", "Evaluations of alert rules, by outcome.",
          _STATUS, _closed(status=EVALUATIONS), fill=_STATUS),
+    _own(names.ALERT_NOTIFICATIONS, "{notification}", "notification",
+         "Alerts told on a channel, by its kind and by what became of it; one that is tried again counts each time.",
+         ("channel", "status"), _closed(channel=CHANNEL_TYPES, status=NOTIFICATIONS), fill=("channel", "status")),
     _own(names.STARTS, "{start}", "process start", "Starts of the daemon by privacy tier.",
          ("tier",), _closed(tier=TIERS), fill=("tier",)),
     _own(names.BUILD_INFO, "", "process", "1 while the daemon runs; its version is service.version in OTLP.",

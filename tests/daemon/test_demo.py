@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ccagent.demo.session import ALERT
 from tests.daemon.rig import STOP_SECONDS, Ground, until
 
 
@@ -36,6 +37,7 @@ def test_it_shows_a_week_and_a_live_session_and_leaves_nothing(ground: Ground, t
     assert "invented transcripts of the past week" in said
     assert "A live session begins" in said
     assert "claude-opus-4-6" in shown
+    assert f"{ALERT} fires at $" in shown
     assert list(temporary.iterdir()) == []
     assert list(ground.home.iterdir()) == []
 

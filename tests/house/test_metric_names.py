@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 from ccagent.metrics.catalogue import METRICS
-from tests.house.source import PACKAGE, modules, place, room, strings
+from ccagent.metrics.spec import Kind
+from tests.house.source import PACKAGE, ROOT, modules, place, room, strings
 
 PROMETHEUS_NAME = re.compile(r"ccagent_[a-z0-9_]+")
 
@@ -39,3 +40,22 @@ def test_no_module_outside_metrics_spells_a_dotted_name() -> None:
     ]
 
     assert found == []
+
+
+def test_what_is_deployed_names_only_series_of_the_catalogue() -> None:
+    parts = {Kind.HISTOGRAM: ("_bucket", "_count", "_sum")}
+    series = {
+        f"{spec.prometheus_family}{part}" if spec.kind in parts else spec.prometheus_name
+        for spec in METRICS.values()
+        for part in parts.get(spec.kind, ("",))
+    }
+    files = [path for path in sorted((ROOT / "deploy").rglob("*")) if path.is_file()]
+    named = {
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in files
+        for name in re.findall(r"(?<![\w:])ccagent_[a-z0-9_]+(?![\w:])", path.read_text(encoding="utf-8"))
+        if name not in series
+    }
+
+    assert files
+    assert sorted(named) == []

@@ -13,8 +13,9 @@ from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 
 from ccagent.errors import ConfigError
+from ccagent.export.exchange import RESPONSE_LIMIT
 from ccagent.export.otlp.http import ANSWERS, accepted
-from ccagent.export.otlp.sender import RESPONSE_LIMIT, USER_AGENT, Destination, Signal
+from ccagent.export.otlp.sender import USER_AGENT, Destination, Signal
 from ccagent.export.otlp.verdict import Kind, Verdict, clean, retry
 
 if TYPE_CHECKING:

@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from ccagent.export.otlp.payload import Sendable
 __all__ = ["Destination", "Sender", "Signal", "check_url", "is_loopback", "make_sender"]
 
-RESPONSE_LIMIT: Final = 1 << 20
-"""Bytes of an answer that are read. A real one has a few dozen."""
-
 HEADER_NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
 """What both protocols can carry."""
 
