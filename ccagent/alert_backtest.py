@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from ccagent.alert_changes import refusing
 from ccagent.alert_reading import SCHEMA_VERSION, database_of, named, rfc3339
 from ccagent.alerts.expression import write_expression
 from ccagent.alerts.faults import AlertRuleError
@@ -111,24 +112,19 @@ def place(reader: Connection, display: str) -> tuple[ZoneInfo, int]:
 
 
 def _rules(config: Config, reader: Connection, rule_ids: Sequence[str], *, everything: bool) -> list[Rule]:
+    """The rules of the table; where no daemon has entered any yet, those of the configuration and the pack."""
     from ccagent.alert_cases import lookup
     from ccagent.store.alert_rules import rules
 
+    entered = rules(reader)
+    if not entered:
+        with refusing():
+            return [parse(one) for one in (lookup(config).all() if everything else map(lookup(config), rule_ids))]
     if everything:
-        entered = [stored.rule for stored in rules(reader) if stored.rule is not None]
-        return entered or [parse(document) for document in lookup(config).all()]
+        return [stored.rule for stored in entered if stored.rule is not None]
     found = []
     for rule_id in rule_ids:
-        try:
-            stored = named(reader, rule_id)
-        except UsageError:
-            try:
-                found.append(parse(lookup(config)(rule_id)))
-            except AlertRuleError:
-                pass
-            else:
-                continue
-            raise
+        stored = named(reader, rule_id)
         if stored.rule is None:
             raise UsageError(f"the rule {rule_id} cannot be read: {stored.problem}")
         found.append(stored.rule)

@@ -59,7 +59,9 @@ class HourlySeries:
         self.scope = scope
         self._cells = {key_of(operand): list(found) for operand, found in cells.items()}
         self._columns: dict[tuple[Key, Scope], dict[str, _Column]] = {}
-        self._records = {session: sorted(instants) for session, instants in (records or {}).items()}
+        placed = sorted((at, session) for session, instants in (records or {}).items() for at in instants)
+        self.records: tuple[list[int], list[str]] = [at for at, _ in placed], [session for _, session in placed]
+        """Instants of records, ascending, and whose they are."""
 
     def at(self, now: int) -> Moment:
         """What is known at `now`: hours that began before it. Evaluate at ends of hours, so that no hour holds what is yet
@@ -79,10 +81,6 @@ class HourlySeries:
             self._columns[key, scope] = {subject: _Column(shape, found) for subject, found in by_subject.items()}
         return self._columns[key, scope]
 
-    def records(self) -> Mapping[str, Sequence[int]]:
-        """Instants of records by session, ascending."""
-        return self._records
-
 
 class Moment:
     """A `Series` of what had happened before one moment."""
@@ -96,7 +94,10 @@ class Moment:
     ) -> dict[str, list[Amount | None]]:
         """See `Series.amounts`."""
         found = {}
-        for subject, column in self._series.columns(operand, scope).items():
+        columns = self._series.columns(operand, scope)
+        if only and scope is Scope.SESSION:  # a few of many, which are named by nothing but their ids
+            columns = {subject: columns[subject] for subject in only if subject in columns}
+        for subject, column in columns.items():
             if is_meant(subject, scope, only):
                 amounts = [column.amount(start, min(end, self._now)) for start, end in spans]
                 if any(amount is not None for amount in amounts):
@@ -105,12 +106,9 @@ class Moment:
 
     def sessions(self, since: int, until: int) -> dict[str, int]:
         """See `Series.sessions`."""
-        until, found = min(until, self._now), {}
-        for session, instants in self._series.records().items():
-            place = bisect_left(instants, until)
-            if place and instants[place - 1] >= since:
-                found[session] = instants[place - 1]
-        return found
+        instants, sessions = self._series.records
+        first, last = bisect_left(instants, since), bisect_left(instants, min(until, self._now))
+        return dict(zip(sessions[first:last], instants[first:last], strict=True))  # of several the last one stays
 
     def began(self, operand: Operand, scope: Scope) -> dict[str, int]:
         """See `Series.began`."""

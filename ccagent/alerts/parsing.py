@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, Final, TypeVar
 
-from ccagent.alerts import condition_document, durations, schedules
+from ccagent.alerts import condition_document, durations, schedules, template
 from ccagent.alerts.faults import AlertRuleError as AlertRuleError
 from ccagent.alerts.faults import nearest
 from ccagent.alerts.operands import parse_expression as parse_expression
@@ -60,7 +60,7 @@ def parse(document: Mapping[str, Any]) -> Rule:
         enabled=_flag(document, "enabled", default=_DEFAULTS.enabled),
         channels=_texts(document, "channels") if "channels" in document else _DEFAULTS.channels,
         schedule=schedules.parse(document["schedule"]) if "schedule" in document else None,
-        summary=_line(document, "summary"),
+        summary=_template(document, "summary"),
         reason=_text(document, "reason"),
         labels=_labels(document),
     )
@@ -156,6 +156,15 @@ def _texts(document: Mapping[str, Any], key: str) -> tuple[str, ...]:
 
 def _line(document: Mapping[str, Any], key: str) -> str:
     return _checked(document, key, _is_line, f"is a text of one line, at most {LINE_LENGTH} characters")
+
+
+def _template(document: Mapping[str, Any], key: str) -> str:
+    text = _line(document, key)
+    try:
+        template.check(text)
+    except template.TemplateError as error:
+        raise AlertRuleError(key, str(error)) from error
+    return text
 
 
 def _text(document: Mapping[str, Any], key: str) -> str:

@@ -59,12 +59,12 @@ def rule_lines(
     firings: Sequence[Mapping[str, Any]] = row["firings"]
     if firings:
         yield from table(
-            ("fired", "ended", "value", "threshold", "subject"),
+            ("fired", "ended", "reached", "threshold", "subject"),
             [
                 {
                     "fired": moment(one["fired_at"], zone),
                     "ended": moment(one["ended_at"], zone) if one["ended_at"] else "fires",
-                    "value": worded(one["worst"], row["unit"]),
+                    "reached": worded(one["worst"], row["unit"]),
                     "threshold": "" if one["threshold"] is None else worded(one["threshold"], row["unit"]),
                     "subject": subject_of(row["scope"], one["subject"]),
                 }

@@ -9,11 +9,8 @@ import click
 
 from ccagent.cli.options import config_option, db_option, json_option, load_config
 from ccagent.cli.output import clean, print_json
-from ccagent.cli.span import parse_duration, zone_of
+from ccagent.cli.span import zone_of
 from ccagent.errors import UsageError
-
-LONGEST_SECONDS = 366 * 86_400.0
-"""Who wants to hear of a rule no more switches it off."""
 
 
 @click.command(name="silence")
@@ -67,12 +64,13 @@ def silence(
         return
     if rule is None or length is None:
         raise UsageError("say for how long: --for 2h")
-    seconds = parse_duration(length, "--for")
-    if not 0 < seconds <= LONGEST_SECONDS:
-        raise UsageError("--for is at least a second and at most a year; `ccagent alerts disable` switches a rule off")
-    done = alert_changes.silence(
-        config, rule, until_ms=now + int(seconds * 1_000), subject=subject, comment=comment, now_ms=now
-    )
+    from ccagent.alerts import durations
+
+    with alert_changes.refusing():
+        until = now + durations.parse(length, "--for")
+    if until == now:
+        raise UsageError("--for is more than nothing; --end ends a silence")
+    done = alert_changes.silence(config, rule, until_ms=until, subject=subject, comment=comment, now_ms=now)
     if as_json:
         print_json(done)
         return

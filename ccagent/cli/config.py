@@ -51,8 +51,11 @@ def default() -> None:
 @config_option
 def check(config_path: Path | None) -> None:
     """Check file and environment; ends with 78 where the daemon would refuse them."""
+    from ccagent.service.channels import check_channels, sending_channels
+
     config = load_config(config_path)
     settings = otlp_settings.resolve(config, os.environ)
+    check_channels(config.alerts.channels)
     for destination in settings.destinations:
         for file in (destination.certificate, destination.client_certificate, destination.client_key):
             if file is not None and not file.is_file():
@@ -63,7 +66,10 @@ def check(config_path: Path | None) -> None:
     for destination in settings.destinations:
         name = "" if destination.name == UNNAMED else f"{destination.name} at "
         click.echo(f"{destination.signal} go to {name}{destination.url} by {destination.protocol}")
-    if not settings.enabled:
+    telling = sending_channels(config.alerts.channels)
+    for name, where in telling.items():
+        click.echo(f"alerts go to {name}{where} where a rule names it")
+    if not settings.enabled and not telling:
         click.echo("nothing leaves this machine")
 
 

@@ -21,6 +21,8 @@ RATE_SECONDS: Final = 0.5
 _SIZE_UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB")
 _STATUS_HANDLED: Final = frozenset({"schema_version", "running", "pid", "problems"})
 _LABEL_WIDTH: Final = 13
+_ALERTS_SHOWN: Final = 5
+"""Alerts of the one screen; `ccagent alerts` lists all."""
 _DAY: Final = len("2026-01-31")
 _MINUTE: Final = len("2026-01-31T12:00")
 
@@ -84,11 +86,24 @@ def status_lines(status: Mapping[str, object]) -> Iterator[str]:
     for name, value in status.items():
         if name == "export" and isinstance(value, Mapping):
             yield from _export_lines(value)
+        elif name == "alerts" and isinstance(value, Mapping):
+            yield from _alert_lines(value)
         elif name not in _STATUS_HANDLED and value not in (None, [], {}):
             yield _line(name.replace("_", " "), _described(name, value))
     problems = status.get("problems")
     for problem in problems if isinstance(problems, Sequence) and not isinstance(problems, str) else ():
         yield _line("problem", _plain(problem))
+
+
+def _alert_lines(alerts: Mapping[str, object]) -> Iterator[str]:
+    """Give a line that says how many rules there are, and one for each alert that fires."""
+    firing = alerts.get("firing")
+    found = firing if isinstance(firing, Sequence) and not isinstance(firing, str) else ()
+    fires = f"{alerts['count']} fire" if found else "nothing fires"
+    yield _line("alerts", f"{alerts['active']} rules active, {fires}")
+    for one in found[:_ALERTS_SHOWN]:
+        subject = _plain(str(one["subject"])) or "everything"
+        yield _line("  firing", f"{_plain(str(one['rule']))} ({one['severity']}): {subject}, since {one['since']}")
 
 
 def _export_lines(export: Mapping[str, object]) -> Iterator[str]:

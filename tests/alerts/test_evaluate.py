@@ -9,7 +9,7 @@ import pytest
 from ccagent.alerts.engine import BY_HOUR
 from ccagent.alerts.evaluate import Outcome, evaluate
 from ccagent.alerts.hours import Cell, HourlySeries
-from ccagent.alerts.rule import Rule
+from ccagent.alerts.rule import Rule, Scope, is_meant
 from ccagent.alerts.states import Reason, Standing, State
 from tests.alerts.making import (
     BERLIN,
@@ -56,6 +56,11 @@ def test_a_rule_may_name_its_projects_by_path_or_last_folder(only: list[str], fi
     series = hourly(budget, {"/a/shop": {START: 6.0}, "/b/till": {START: 7.0}, "/b/shop": {START: 9.0}})
 
     assert set(evaluate(budget, series.at(START + HOUR), {}, START + HOUR, UTC_ZONE).standings) == firing
+
+
+def test_a_path_that_ends_in_a_slash_has_a_last_folder_too() -> None:
+    assert is_meant("/b/shop/", Scope.PROJECT, ["shop"])
+    assert not is_meant("/b/shop/", Scope.FEATURE, ["shop"])
 
 
 def test_what_is_below_leaves_nothing_to_remember() -> None:

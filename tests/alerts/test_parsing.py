@@ -226,6 +226,8 @@ def test_a_wrong_value_is_refused_with_its_place_and_the_right_ones(
         ({"window": "monthly", "baseline": {"factor": 2, "against": "same_weekday"}}, "baseline.against"),
         ({"window": "7d", "baseline": {"factor": 2, "against": "same_weekday"}}, "baseline.against"),
         ({"baseline": {"factor": 2}, "clear": 2.5}, "clear"),
+        ({"baseline": {"factor": 2}, "operator": "<", "window": "6h", "clear": 1.5}, "clear"),
+        ({"baseline": {"factor": 2, "kind": "mad"}, "operator": "<", "window": "6h", "clear": 2.5}, "clear"),
         ({"absent": True}, "window"),
         ({"absent": True, "window": "session", "scope": "session"}, "window"),
         ({"absent": True, "window": "6h", "operator": "<"}, "operator"),
@@ -247,6 +249,7 @@ def test_bounds_that_a_histogram_cannot_tell_are_those_above_its_last() -> None:
 # ---- every rule ------------------------------------------------------------------------------------------------------
 
 TEXT = st.text(st.characters(min_codepoint=32, exclude_characters="\x7f", exclude_categories=("Cs",)), max_size=20)
+TEMPLATE = TEXT.map(lambda text: text.replace("{", "{{").replace("}", "}}"))
 NUMBER = st.floats(-1e9, 1e9, allow_nan=False).map(float)
 POSITIVE = st.floats(1e-3, 1e6, allow_nan=False)
 LENGTH = st.integers(0, 10**7).map(lambda seconds: durations.shown(1_000 * seconds))
@@ -323,7 +326,7 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
     optional = {
         "name": TEXT, "for": LENGTH, "keep_firing": LENGTH, "cooldown": LENGTH, "enabled": st.booleans(),
         "severity": st.sampled_from(list(map(str, Severity))), "channels": st.lists(TEXT.filter(bool), max_size=3),
-        "summary": TEXT, "reason": st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)), max_size=30),
+        "summary": TEMPLATE, "reason": st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)), max_size=30),
         "labels": st.dictionaries(st.from_regex(r"[a-z_][a-z0-9_]{0,9}", fullmatch=True), TEXT, max_size=3),
         "schedule": st.fixed_dictionaries(
             {},
@@ -401,3 +404,10 @@ def test_no_text_makes_an_expression_fall(text: str) -> None:
         assert parse_expression(text)["metric"] in text
     with suppress(AlertRuleError):
         assert parse_operand(text).metric
+
+
+@pytest.mark.parametrize(("kind", "operator", "clear"), [("median", "<", 2.5), ("mad", "<", 1.5), ("mad", ">", 1.5)])
+def test_clear_is_on_the_calm_side_of_the_bound(kind: str, operator: str, clear: float) -> None:
+    document = {"id": "a", "metric": "turns", "window": "6h", "operator": operator, "clear": clear}
+
+    assert parse({**document, "baseline": {"factor": 2, "kind": kind}}).conditions[0].clear == clear

@@ -195,6 +195,7 @@ def test_a_dry_run_shows_the_rule_and_its_past_and_writes_nothing(say: Say, week
     assert document["backtest"]["hours"] > 24
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -219,7 +220,7 @@ def test_a_dry_run_shows_the_rule_and_its_past_and_writes_nothing(say: Say, week
         (("rm", "session-cost"), "disable session-cost"),
         (("silence", "session-cost"), "--for 2h"),
         (("silence", "nope", "--for", "2h"), "there is no alert rule 'nope'"),
-        (("silence", "session-cost", "--for", "soon"), "90s, 10m or 2h"),
+        (("silence", "session-cost", "--for", "soon"), "1h30m"),
         (("silence",), "name a rule"),
         (("silence", "--end", "77"), "there is no silence 77"),
         (("backtest",), "name rules, or give --all"),
@@ -311,6 +312,19 @@ def test_a_rule_of_ones_own_is_removed(say: Say, feed: Feed) -> None:
 
     assert say("rm", "mine")[:2] == (0, "mine is removed\n")
     assert rule(feed, "mine") is None
+
+
+def test_a_rule_of_a_newer_version_is_shown_as_one_that_cannot_be_read(say: Say, feed: Feed) -> None:
+    document = {"id": "newer", "metric": "turns", "threshold": 3, "phase_of_the_moon": "full"}
+    feed.store.write(lambda conn: put_rule(conn, document, origin=Origin.CLI, now_ms=START_MS))
+
+    (row,) = answer(say)["rules"]
+
+    assert (row["id"], row["state"], row["condition"]) == ("newer", "unreadable", "turns > 3")
+    assert "phase_of_the_moon" in row["note"]
+    assert say("show", "newer")[0] == 0
+    assert say("edit", "newer", "--threshold", "4")[0] == 2
+    assert say("edit", "newer", "--threshold", "4", "--unset", "phase_of_the_moon")[0] == 2
 
 
 # ---- silence -------------------------------------------------------------------------------------------------------
