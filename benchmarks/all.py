@@ -37,6 +37,7 @@ QUICK: Final[dict[str, tuple[str, ...]]] = {
     "drain": ("--appends", "2"),
     "stop": ("--tries", "2"),
     "queries": ("--facts", "2000", "--rounds", "2"),
+    "alerts": ("--facts", "2000", "--rounds", "2"),
 }
 """The smallest run of each."""
 
@@ -56,7 +57,7 @@ def plan(tree: Path, large: Path | None) -> list[Run]:
     runs = [
         *(
             Run(key=name, script=name, tree=tree)
-            for name in ("latency", "scrape", "queries", "spans", "drain", "stop", "ingest")
+            for name in ("latency", "scrape", "queries", "alerts", "spans", "drain", "stop", "ingest")
         ),
         Run(key="restart", script="restart", tree=largest),
         Run(key="idle", script="idle", tree=largest),

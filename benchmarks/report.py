@@ -46,6 +46,10 @@ TITLES: Final = {
         "Usage queries",
         "Usage of a million facts of four months, by each grouping; the last quarter hour has just changed.",
     ),
+    "alerts": (
+        "Alert rules",
+        "One evaluation of every rule of the default pack over a million facts of four months, and what it needs.",
+    ),
     "spans": ("Spans", "Closed facts from the database to a receiver in another process, over HTTP."),
     "drain": ("Drain", "The backlog of a long outage leaves while a running daemon follows a session."),
     "stop": ("Stop", "SIGTERM to the end of the process; every try ended with exit code 0."),

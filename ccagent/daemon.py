@@ -43,12 +43,13 @@ from ccagent.planning import Planning, follow_conventions
 from ccagent.price_file import load_prices
 from ccagent.service.alerting import Alerting, asks_standing
 from ccagent.service.caring import Caring
+from ccagent.service.channels import check_channels
 from ccagent.service.exporting import Exporting, describe
 from ccagent.service.following import Following
 from ccagent.service.gauges import Memory, make_snapshot, own_gauges
 from ccagent.service.live import Live, StatusFile
 from ccagent.service.measuring import Measuring
-from ccagent.service.notifying import Notifying, check_channels
+from ccagent.service.notifying import Notifying
 from ccagent.service.own_traces import OwnSending
 from ccagent.service.retaining import Retaining
 from ccagent.service.scheduling import Scheduling, keep_zone
@@ -486,7 +487,7 @@ class Daemon:
             fresh = config_reload.again(self.config, self.env)
             settings = self._resolve(fresh)
             changed = settings != self.settings
-            check_channels(fresh.alerts)
+            check_channels(fresh.alerts.channels)
             # Before anything else changes: what cannot be used must not leave the daemon without any.
             exporting = self._exporting
             if changed and exporting is not None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from ccagent.alerts.condition import judge
+from ccagent.alerts.condition import judge, reads_whole
 from ccagent.alerts.engine import BY_HOUR
 from ccagent.alerts.evaluate import evaluate
 from ccagent.alerts.faults import AlertRuleError
@@ -155,9 +155,12 @@ def _needs(scope: Scope, condition: Condition, since: int, zone: ZoneInfo) -> in
     if scope is Scope.SESSION or condition.absent or condition.window.session:
         return BEGINNING
     hour = bucket_start(zone, "hour", since)
-    spans = [span_of(condition.window, zone, hour)]
+    whole = reads_whole(condition)
+    spans = [span_of(condition.window, zone, hour, whole=whole)]
     if condition.baseline is not None:
-        spans += past_spans(condition.window, zone, hour, condition.baseline.against, condition.baseline.windows)
+        spans += past_spans(
+            condition.window, zone, hour, condition.baseline.against, condition.baseline.windows, whole=whole
+        )
     return min(start for start, _ in spans)
 
 

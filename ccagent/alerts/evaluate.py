@@ -78,8 +78,10 @@ def _rests(rule: Rule, standing: Standing | None, verdict: Verdict) -> bool:
     that a clock that is set back later does not begin it again."""
     if verdict.finding is Finding.MET and not verdict.ended:
         return False
-    if standing is None:
-        return True
+    return standing is None or _is_at_rest(rule, standing)
+
+
+def _is_at_rest(rule: Rule, standing: Standing) -> bool:
     cooled = standing.resolved_at is None or standing.evaluated_at >= standing.resolved_at + rule.cooldown_ms
     return standing.state is State.INACTIVE and cooled
 
@@ -93,7 +95,7 @@ def _verdicts(
     not_before: int,
     pace: Pace,
 ) -> dict[str, Verdict]:
-    """Of every subject that can be read, and of every other that has a standing.
+    """Of every subject that can be read, and of every other of which something is going on.
 
     What fired in a period that is over has to be beyond the threshold in the new one: `clear` is for the period it fired in.
     """
@@ -116,8 +118,9 @@ def _verdicts(
         found = judge(rule, series, now, zone, firing=firing)
         found = {subject: one for subject, one in found.items() if is_meant(subject, rule.scope, rule.only)}
     living = set(alive)
-    for subject in standings:
-        if subject not in found:
+    for subject, standing in standings.items():
+        # Whoever fired once is remembered for a year: what cannot be read of it now says nothing new.
+        if subject not in found and not (standing.episode and _is_at_rest(rule, standing)):
             ended = rule.scope is Scope.SESSION and subject not in living
             found[subject] = replace(nothing, ended=ended)
     return found

@@ -10,6 +10,7 @@ from ccagent.alerts.rule import Scope, Severity
 from ccagent.alerts.states import State
 from ccagent.logs import get_logger
 from ccagent.notify.channel import SENT, Verdict
+from ccagent.notify.placing import reworded
 
 SESSION_CHARACTERS: Final = 8
 """Of a session's id that a log line above debug shows: enough to know it again, `ccagent alerts history` has it whole."""
@@ -38,10 +39,14 @@ class LogChannel:
 
 
 def _fields(message: Message) -> dict[str, Any]:
+    """Names of projects and features stand in no line above debug: what fires for them says `ccagent alerts`."""
     subject, summary = message.subject, message.summary
     if message.scope is Scope.SESSION and subject:
         subject = subject[:SESSION_CHARACTERS]
         summary = summary.replace(message.subject, subject)
+    elif message.scope in (Scope.PROJECT, Scope.FEATURE):
+        hidden = reworded(message, message.scope.value, (message.subject,))
+        subject, summary = hidden.subject, hidden.summary
     fields = {
         "rule": message.rule, "severity": message.severity.value, "summary": summary, "subject": subject or None,
         "value": message.value, "threshold": message.threshold, "unit": message.unit or None,

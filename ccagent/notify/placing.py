@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from ccagent.alerts.message import Message, summed_up
+from ccagent.alerts.metrics import known
 from ccagent.alerts.rule import Scope
 from ccagent.export.privacy import Policy, TierResolver, anonymous
 
@@ -39,8 +40,8 @@ def place(message: Message, folders: Sequence[Folder], tiers: TierResolver) -> P
     """The message without what the tiers keep back; None where nothing of it may leave.
 
     Work of several folders is as private as the most private of them. A rule over everything says that it fires, and no
-    amount, where any project is at tier 0: its amount would be in the sum. Where work is not known to have been done
-    anywhere nothing leaves.
+    amount, where any project is at tier 0: its amount would be in the sum. What the daemon tells of itself is nobody's
+    work. Where work is not known to have been done anywhere nothing leaves.
     """
     policies = [tiers.policy(cwd, project) for cwd, project in folders]
     withheld = any(policy.tier == 0 for policy in policies)
@@ -50,8 +51,10 @@ def place(message: Message, folders: Sequence[Folder], tiers: TierResolver) -> P
         if policy.tier == 0:
             return None
         identity = policy.identity if all(one.identity for one in policies) else None
-        whole = replace(message, value=None, threshold=None) if withheld else message
-        return Placed(message=_reworded(whole, "", ()), identity=identity)
+        whole = message
+        if withheld and not _of_ccagent(message.metric):
+            whole = replace(message, value=None, threshold=None, operator="", template="")
+        return Placed(message=reworded(whole, "", ()), identity=identity)
     if withheld or not policies:
         return None
     policy = min(policies, key=lambda one: one.tier)
@@ -63,12 +66,18 @@ def place(message: Message, folders: Sequence[Folder], tiers: TierResolver) -> P
         # A feature may be named as a branch or a document is.
         subject = anonymous(message.place, tiers.key or "")
     return Placed(
-        message=_reworded(message, subject, (message.subject,) if message.scope is not Scope.SESSION else ()),
+        message=reworded(message, subject, (message.subject,) if message.scope is not Scope.SESSION else ()),
         project=common, team=_team(policies), identity=policy.identity if message.scope is not Scope.FEATURE else None,
     )  # fmt: skip
 
 
-def _reworded(message: Message, subject: str, names: tuple[str, ...]) -> Message:
+def _of_ccagent(metric: str) -> bool:
+    """Whether a metric tells of the daemon alone, and of nobody's work."""
+    found = known().get(metric)
+    return found is not None and found.spec is not None and not found.spec.from_facts
+
+
+def reworded(message: Message, subject: str, names: tuple[str, ...]) -> Message:
     """The message with another name for its subject, also where the rule's own words hold the name."""
     hidden = [name for name in (*names, *message.named) if name and name != subject]
 

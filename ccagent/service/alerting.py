@@ -30,7 +30,8 @@ from ccagent.service.live import Live
 from ccagent.store import alert_rules, alert_states, measured
 from ccagent.store.alert_rules import StoredRule
 from ccagent.store.alert_states import Telling
-from ccagent.store.connection import Connection, scalar, snapshot
+from ccagent.store.connection import Connection, snapshot
+from ccagent.store.hosts import read_host
 from ccagent.store.ingest import Ingest
 from ccagent.store.standing import commits
 from ccagent.store.writer import Writer
@@ -176,12 +177,16 @@ class Alerting:
         return self._store.conn.dialect.shared and any(map(_of_process, operands(rule)))
 
     def _sync(self, now_ms: int) -> None:
-        found = alert_book.sync(self._store, self._config, now_ms)
+        self._synced = True  # before the configuration is looked at: a reload meanwhile asks for another look
+        try:
+            found = alert_book.sync(self._store, self._config, now_ms)
+        except BaseException:
+            self._synced = False
+            raise
         for notice in found.notices:
             self._log.warning("alerts.notice", notice=notice)
         if found.changed:
             self._log.info("alerts.rules", written=len(found.written), removed=len(found.removed))
-        self._synced = True
 
     def _read_rules(self, now_ms: int, *, elected: bool) -> None:
         with self._reader() as conn:
@@ -192,8 +197,8 @@ class Alerting:
                 version = alert_rules.version(conn)
                 rules, standings = alert_rules.rules(conn), alert_states.standings(conn)
             if self._not_before is None:
-                found = scalar(conn, "SELECT catch_up_done FROM host WHERE id = ?", (self._store.host,))
-                self._not_before = None if found is None else int(found)
+                host = read_host(conn, self._store.host_id)
+                self._not_before = None if host is None else host.catch_up_done
         self._book = _Book(version=version, rules=rules)
         for one in standings:
             self._book.standings.setdefault(one.rule, {})[one.subject] = one
@@ -238,9 +243,10 @@ class Alerting:
         before = self._standings_of(rule)
         try:
             outcome = evaluate(rule, series, before, now_ms, self._zone, not_before=self._not_before or 0)
-        except StoreError:
-            raise
         except Exception as error:
+            fault = self._store.translated(error)
+            if isinstance(fault, StoreError) and not self._store.refused(error):
+                raise fault from (None if fault is error else error)  # the store's trouble, not the rule's
             self._failed(rule, error)
             return 0
         self._well(rule)

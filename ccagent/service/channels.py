@@ -7,9 +7,10 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Final
 
 from ccagent import __version__
+from ccagent.alerts.rule import Scope
 from ccagent.clock import Clock
 from ccagent.config_channels import ChannelConfig
-from ccagent.config_reference import MASK
+from ccagent.config_reference import MASK, masked_url
 from ccagent.notify.channel import Channel
 from ccagent.outgoing import resource_of
 from ccagent.store.alert_places import places
@@ -18,12 +19,14 @@ from ccagent.store.writer import Writer
 
 if TYPE_CHECKING:
     from ccagent.alerts.message import Message
-    from ccagent.alerts.rule import Scope
     from ccagent.notify.placing import Folder, Placed
     from ccagent.otlp_destination import Destination
     from ccagent.otlp_settings import OtlpSettings
 
 Reader = Callable[[], AbstractContextManager[Any]]
+
+OPEN_TIER: Final = 2
+"""A personal tier that lowers nothing: what is left is what projects say."""
 
 SECRET_LENGTH: Final = 6
 """Shorter values of headers are words; taking them out would make a problem unreadable."""
@@ -41,6 +44,21 @@ def check_channel(config: ChannelConfig) -> None:
         check_url(config.name, _address(config))
 
 
+def check_channels(channels: Mapping[str, ChannelConfig]) -> None:
+    """Raises ConfigError for the first of them that cannot be used."""
+    for config in channels.values():
+        check_channel(config)
+
+
+def sending_channels(channels: Mapping[str, ChannelConfig]) -> dict[str, str]:
+    """Channels by which something may leave the machine, with where it goes in words; no secret is among them."""
+    return {
+        f"{config.name} ({config.type})": f" at {masked_url(config.url)}" if config.url else ""
+        for config in channels.values()
+        if config.type in ("webhook", "slack", "command")
+    }
+
+
 def make_channel(
     config: ChannelConfig, settings: OtlpSettings, store: Writer, reader: Reader, clock: Clock, env: Mapping[str, str]
 ) -> Channel:
@@ -52,11 +70,11 @@ def make_channel(
     if config.type == "webhook":
         from ccagent.notify.webhook import WebhookChannel
 
-        return WebhookChannel(config.name, _address(config))
+        return _outside(WebhookChannel(config.name, _address(config)), reader, clock)
     if config.type == "slack":
         from ccagent.notify.slack import SlackChannel
 
-        return SlackChannel(config.name, _address(config))
+        return _outside(SlackChannel(config.name, _address(config)), reader, clock)
     if config.type == "command":
         from ccagent.notify.command import CommandChannel
 
@@ -75,6 +93,24 @@ def _address(config: ChannelConfig) -> Any:
         url=config.url or "", headers=config.headers, timeout_seconds=config.timeout_seconds,
         certificate=config.certificate, insecure=config.insecure,
     )  # fmt: skip
+
+
+def _outside(channel: Channel, reader: Reader, clock: Clock) -> Channel:
+    """The channel, but for alerts of projects whose own file says that nothing leaves. Where the owner's messages go is no
+    matter of the personal tier: naming the channel is the consent."""
+    from ccagent.export.privacy import TierResolver
+    from ccagent.notify.withholding import Withholding
+
+    tiers = TierResolver(OPEN_TIER, clock.now_ms)
+
+    def leaves(message: Message) -> bool:
+        if message.scope is Scope.GLOBAL:
+            return True  # it names no project
+        with reader() as conn:
+            found = places(conn, message.scope, message.place)
+        return all(tiers.policy(cwd, project).tier for cwd, project in found)
+
+    return Withholding(channel, leaves)
 
 
 def _otlp(settings: OtlpSettings, store: Writer, reader: Reader, clock: Clock) -> Channel:

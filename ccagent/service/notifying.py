@@ -22,7 +22,7 @@ from ccagent.clock import Clock
 from ccagent.config_channel_keys import QUIET_OFF
 from ccagent.errors import DamagedError, StoreError
 from ccagent.logs import get_logger
-from ccagent.service.channels import check_channel, make_channel
+from ccagent.service.channels import check_channels, make_channel
 from ccagent.service.live import Live
 from ccagent.service.telling import Settlement, Teller, Told, write
 from ccagent.store.alert_queue import Delivery, DeliveryState, due, next_due
@@ -37,8 +37,12 @@ if TYPE_CHECKING:
     from ccagent.config_channels import ChannelConfig
     from ccagent.otlp_settings import OtlpSettings
 
-IDLE_SECONDS: Final = 5.0
-"""Between two looks that nobody asked for: verbs of the command line write from processes of their own."""
+IDLE_SECONDS: Final = 15.0
+"""Between two looks that nobody asked for. What the evaluation records is announced; what other processes write, or other
+hosts left lying, can wait so long."""
+
+AGAIN_SECONDS: Final = 1.0
+"""Before the next look where something is due and no channel is at work on it: what came meanwhile, or a store that refused."""
 
 ROWS: Final = 500
 """Deliveries of one look; more wait for the next."""
@@ -146,9 +150,13 @@ class Notifying:
             self._wake.clear()
             pause = IDLE_SECONDS
             try:
-                self.look(self._clock.now_ms())
                 coming = self._next()
-                if coming is not None:
+                if self._store.conn.dialect.shared or self._is_due(coming):
+                    self.look(self._clock.now_ms())
+                    coming = self._next()
+                if self._is_due(coming) and not any(one.busy for one in self._tellers.values()):
+                    pause = AGAIN_SECONDS
+                elif coming is not None:
                     pause = min(IDLE_SECONDS, max(0.0, (coming - self._clock.now_ms()) / 1_000))
                 self._failing = False
             except DamagedError:
@@ -160,17 +168,14 @@ class Notifying:
             if not self._stop.is_set():
                 self._wake.wait(pause or IDLE_SECONDS)
 
+    def _is_due(self, coming: int | None) -> bool:
+        """Whether a time has come; one too far away was noted by a clock that was wrong."""
+        return coming is not None and not 0 < coming - self._clock.now_ms() <= FAR_MS
+
     def _next(self) -> int | None:
-        """When a delivery is due that no channel is at work on already."""
+        """When this host's next delivery is due, None where nothing waits."""
         with self._reader() as conn:
-            coming = next_due(conn, self._store.host)
-        if (
-            coming is not None
-            and coming <= self._clock.now_ms()
-            and not any(one.busy for one in self._tellers.values())
-        ):
-            return self._clock.now_ms() + 1_000  # it could not be settled: soon again, but not at once
-        return coming
+            return next_due(conn, self._store.host)
 
     def look(self, now_ms: int, *, drain: bool = False) -> int:
         """Hand over what is due, hold what is to wait; how many deliveries were looked at. StoreError when the database
@@ -272,7 +277,7 @@ class Notifying:
     # ---- channels --------------------------------------------------------------------------------------------------
 
     def _configure(self, alerts: AlertsConfig, settings: OtlpSettings) -> None:
-        check_channels(alerts)
+        check_channels(alerts.channels)
         self._alerts = alerts
         self._settings = settings
 
@@ -302,12 +307,6 @@ class Notifying:
             raise
         except StoreError as error:
             self._log.error("alert.store", error=str(error))
-
-
-def check_channels(alerts: AlertsConfig) -> None:
-    """Raises ConfigError for a channel that cannot be used."""
-    for config in alerts.channels.values():
-        check_channel(config)
 
 
 def message_of(entry: Entry, rule: Rule | None) -> Message:

@@ -118,10 +118,22 @@ def _hourly(metric: RollupMetric, span: Span) -> list[str]:
     ]  # fmt: skip
 
 
-def began(conn: Connection, metric: RollupMetric, where: Where, known: Known) -> Iterator[tuple[int, int]]:
-    """Of each project (name id) the first hour (its start) with an amount, as far as there are rows."""
+def began(
+    conn: Connection, metric: RollupMetric, where: Where, scope: Scope, known: Known
+) -> Iterator[tuple[int, int]]:
+    """The first hour (its start) with an amount, as far as there are rows: of each project (name id) in that scope, else of
+    all (0)."""
     filters, values = _filters(conn, metric, where, known)
     tail = "".join(f" AND {each}" for each in [f"({metric.where})", *filters])
+    if scope is not Scope.PROJECT:
+        first = conn.execute(
+            f"SELECT r.bucket FROM rollup r WHERE r.period = {int(Period.HOURLY)} AND r.family = {int(metric.family)}{tail}"
+            " ORDER BY r.bucket LIMIT 1",
+            values,
+        ).fetchone()
+        if first is not None:
+            yield 0, int(first[0])
+        return
     days = conn.execute(
         f"SELECT r.project, MIN(r.bucket) FROM rollup r WHERE r.period = {int(Period.DAILY)}"
         f" AND r.family = {int(metric.family)}{tail} GROUP BY 1",

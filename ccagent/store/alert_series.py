@@ -179,8 +179,12 @@ class StoreSeries:
             first = None if metric.is_gauge else alert_samples.first_sample(self._conn, metric.name)
             return {} if first is None else {"": first}
         if metric.rollup is not None and scope in (Scope.GLOBAL, Scope.PROJECT):
-            rows = alert_rollups.began(self._conn, metric.rollup, operand.where, self._known)
+            rows = alert_rollups.began(self._conn, metric.rollup, operand.where, scope, self._known)
             pairs = [(whose, hour) for number, hour in rows for whose in self._known.subjects(scope, number)]
+        elif metric.rollup is not None and metric.rollup.family == EventType.SESSION:
+            span = 0, whole_hour(self._zone, self._now)
+            held = alert_rollups.sessions_by_hour(self._conn, metric.rollup, operand.where, span, self._known)
+            pairs = [(whose, hour) for hour, _, session, *_ in held for whose in self._known.subjects(scope, session)]
         else:
             span = self._first(metric.name, ()), whole_hour(self._zone, self._now)
             asked = Asked(metric, operand.where, scope, set(), first=True)

@@ -21,9 +21,7 @@ _COUNTS: Final = (
     "SELECT (SELECT COUNT(*) FROM alert_state WHERE state = 'firing'),"
     " (SELECT COUNT(*) FROM alert_rule WHERE enabled = 1 AND note IS NULL)"
 )
-_STUCK: Final = (
-    "SELECT COUNT(*) FROM alert_delivery WHERE next_at IS NOT NULL AND state = 'waiting' AND attempts >= ?"
-)
+_STUCK: Final = "SELECT COUNT(*) FROM alert_delivery WHERE next_at IS NOT NULL AND state = 'waiting' AND attempts >= ?"
 
 
 class Firing(NamedTuple):

@@ -27,10 +27,7 @@ ASKED_FOR: Final = -1
 _NEXT: Final = "SELECT MIN(metric) FROM measured_hour WHERE metric > ?"
 """One search in the index: so the metrics are found without reading all hours."""
 
-_DROP: Final = (
-    "DELETE FROM measured WHERE metric = ? AND hour = ?",
-    "DELETE FROM measured_hour WHERE metric = ? AND hour = ?",
-)
+_DROP: Final = "DELETE FROM measured WHERE metric = ? AND hour = ?"
 _CLAIM: Final = (
     "INSERT INTO measured_hour (metric, hour, claim) VALUES (?, ?, ?)"
     f" ON CONFLICT (metric, hour) DO UPDATE SET claim = excluded.claim WHERE measured_hour.claim <> {DONE}"
@@ -59,9 +56,13 @@ def forget(conn: Connection, hours: Collection[int]) -> None:
     Costs one search where nothing is measured.
     """
     metrics = tracked(conn) if hours else []
-    places = [(metric, hour) for metric in metrics for hour in sorted(hours)]
-    for sql in _DROP if places else ():
-        conn.executemany(sql, places)
+    for metric in metrics:
+        listed = conn.dialect.listed(sorted(hours))
+        for table in ("measured", "measured_hour"):
+            conn.execute(
+                f"DELETE FROM {table} WHERE metric = ? AND hour IN (SELECT k.value FROM {conn.dialect.numbers})",
+                (metric, listed),
+            )
 
 
 def forget_from(conn: Connection, start: int) -> None:
@@ -100,6 +101,6 @@ def keep(conn: Connection, hours: Mapping[int, Sums], metrics: Sequence[str], ma
         for place, held in sums.items()
         if (place.metric, hour) in standing
     ]  # fmt: skip
-    conn.executemany(_DROP[0], sorted(standing))
+    conn.executemany(_DROP, sorted(standing))
     conn.executemany(_KEEP, rows)
     conn.executemany(_SETTLE, sorted(standing))

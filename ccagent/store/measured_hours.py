@@ -14,7 +14,7 @@ import orjson
 
 from ccagent import __version__
 from ccagent.facts.model import EventType
-from ccagent.rollups.buckets import QUARTER_MS, bucket_end, hours_of_quarter
+from ccagent.rollups.buckets import QUARTER_MS, bucket_end, bucket_start, hours_of_quarter
 from ccagent.rollups.metrics import Period
 from ccagent.rollups.spans import Span, merged
 from ccagent.rollups.usage import UsageFamily
@@ -83,10 +83,9 @@ class Measured:
             return
         if self._write is None:
             beside = self._beside.setdefault(metric, {})
-            for hour, sums in self._amounts(hours, (metric,)):
-                beside[hour] = sums
-            for hour in hours:
-                beside.setdefault(hour, {})
+            hours = [hour for hour in hours if hour not in beside]
+            beside.update((hour, {}) for hour in hours)
+            beside.update(self._amounts(hours, (metric,)))
             return
         metrics = [metric]
         if len(hours) <= ALONG_HOURS:
@@ -108,6 +107,8 @@ class Measured:
             (int(Period.HOURLY), start, end),
         )
         held = {int(row[0]) for row in rows} | {hour for hour in self._stale if start <= hour < end}
+        if start == self._sealed and bucket_start(self._zone, "hour", max(start, 0)) != start:
+            held.discard(start)  # the rest of an hour whose beginning is gone
         done = self._conn.execute(
             f"SELECT h.hour FROM measured_hour h WHERE h.metric = ? AND h.hour >= ? AND h.hour < ? AND h.claim = {DONE}",
             (metric, start, end),
@@ -145,6 +146,8 @@ class Measured:
         conn, zone = self._conn, self._zone
         hours, followed, whole = _closings(conn, zone)
         if self._write is None:
+            if whole:
+                hours = {int(row[0]) for row in conn.execute("SELECT DISTINCT hour FROM measured_hour WHERE hour >= 0")}
             marks = conn.execute("SELECT DISTINCT quarter FROM dirty WHERE quarter >= 0")
             hours |= {hour for (mark,) in marks for hour in hours_of_quarter(zone, int(mark))}
             self._stale = {hour for hour in hours if hour >= self._sealed}

@@ -15,7 +15,7 @@ import pytest
 
 from ccagent import failpoints
 from tests.canaries import Canaries
-from tests.daemon.rig import Daemon, Ground, now_ms, small_session
+from tests.daemon.rig import Daemon, Ground, now_ms, small_session, until
 from tests.notify.hooks import Answer, Hooks, receiving
 from tests.otlp.receiver import http_receiver
 from tests.transcripts import Session, Usage, text
@@ -29,7 +29,9 @@ def hooks() -> Iterator[Hooks]:
         yield running
 
 
-def configure(ground: Ground, hooks: Hooks, *, more: str = "", group: float = 0, channels: str = '["hook", "log"]') -> None:
+def configure(
+    ground: Ground, hooks: Hooks, *, more: str = "", group: float = 0, channels: str = '["hook", "log"]'
+) -> None:
     """Alerts every second, told to the webhook and the log."""
     text_of_it = HEAD.format(group=group, channels=channels)
     text_of_it += f'[alerts.channels.hook]\ntype = "webhook"\nurl = "{hooks.url}"\ntimeout_seconds = 5\n{more}'
@@ -48,6 +50,12 @@ def costly(name: str, cwd: str = "/home/demo/atlas", branch: str = "main", promp
     session.prompt(prompt)
     session.assistant(text("a reply"), usage=Usage(input=10, output=250_000))
     return session
+
+
+def happened(ground: Ground, session: Session) -> None:
+    """Write a session down and wait until it has taken place."""
+    ground.tree.write(session)
+    until(lambda: now_ms() > session.now, "the session has taken place")
 
 
 def transitions(ground: Ground) -> dict[str, tuple[str, str, int, str]]:
@@ -93,7 +101,9 @@ def test_a_kill_between_delivery_and_its_note_tells_it_again_under_the_same_key(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
-def test_daemons_killed_at_any_moment_tell_each_transition_under_one_key(ground: Ground, hooks: Hooks, seed: int) -> None:
+def test_daemons_killed_at_any_moment_tell_each_transition_under_one_key(
+    ground: Ground, hooks: Hooks, seed: int
+) -> None:
     """Sessions become dear one after the other, the receiver fails now and then, and the daemon dies again and again."""
     chance = random.Random(seed)
     configure(ground, hooks, group=0.3)
@@ -145,7 +155,9 @@ def test_a_dead_receiver_stops_nothing_and_is_told_when_it_is_back(ground: Groun
         problems = " ".join(ground.status()["problems"])
         hooks.answer = Answer()
         daemon.until(lambda: hooks.keys, "it is told when it is back")
-        daemon.until(lambda: ground.rows("SELECT 1 FROM alert_delivery WHERE channel = 'hook' AND state = 'sent'"), "settled")
+        daemon.until(
+            lambda: ground.rows("SELECT 1 FROM alert_delivery WHERE channel = 'hook' AND state = 'sent'"), "settled"
+        )
 
         assert "hook: 503" in problems
         assert "there is no program notify-send" in problems
@@ -176,7 +188,9 @@ def test_a_reload_brings_a_new_channel_and_refuses_a_bad_one(ground: Ground, hoo
     daemon = start(ground)
     daemon.until_caught_up()
 
-    ground.config.write_text(HEAD.format(group=0, channels='["hook"]') + '[alerts.channels.hook]\ntype = "webhook"\nurl = "http://x.test/"\n')
+    ground.config.write_text(
+        HEAD.format(group=0, channels='["hook"]') + '[alerts.channels.hook]\ntype = "webhook"\nurl = "http://x.test/"\n'
+    )
     daemon.process.send_signal(signal.SIGHUP)
     daemon.until_logged("config.reload_failed")
     configure(ground, hooks, channels='["hook"]')
@@ -192,11 +206,11 @@ def test_run_once_tells_and_says_what_it_could_not(ground: Ground, hooks: Hooks)
     configure(ground, hooks, group=30, channels='["hook"]')
     ground.tree.write(small_session("past"))
     assert ground.once("--config", str(ground.config)).returncode == 0
-    ground.tree.write(costly("one"))
+    happened(ground, costly("one"))
     assert ground.once("--config", str(ground.config)).returncode == 0
     told = list(hooks.keys)
     hooks.answer = Answer(status=500)
-    ground.tree.write(costly("two"))
+    happened(ground, costly("two"))
 
     done = ground.once("--config", str(ground.config))
 
@@ -252,7 +266,9 @@ tier = 1
         ground.tree.write(session)
         rules = {"dear-project", "dear-session", "session-cost"}
         daemon.until(lambda: {one[0] for one in transitions(ground).values()} == rules, "all three fire")
-        daemon.until(lambda: {row[0] for row in ground.rows("SELECT state FROM alert_delivery")} == {"sent"}, "all are told")
+        daemon.until(
+            lambda: {row[0] for row in ground.rows("SELECT state FROM alert_delivery")} == {"sent"}, "all are told"
+        )
         daemon.terminate()
         count = ground.rows("SELECT COUNT(*) FROM alert_delivery")[0][0]
 

@@ -23,6 +23,7 @@ from ccagent.store.ingest import Ingest
 from ccagent.store.location import parse_database
 from ccagent.store.opening import open_readers, open_store
 from ccagent.store.writer import Writer
+from tests.notify.hooks import Hooks
 from tests.notify.made import NOON, PROJECT, transition
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -120,4 +121,24 @@ def desk(folder: Path, *, env: Mapping[str, str] | None = None, now_ms: int = NO
         made.close()
 
 
-__all__ = ["PROJECT", "RULE", "Desk", "desk", "open_writer"]
+def configured(hooks: Hooks, alerts: str = "group_seconds = 0", channel: str = "", more: str = "") -> str:
+    return f'[alerts]\n{alerts}\n[alerts.channels.hook]\ntype = "webhook"\nurl = "{hooks.url}"\ntimeout_seconds = 2\n{channel}\n{more}'
+
+
+class Turned:
+    """A notifier whose channels work when they are told to, in the caller's thread."""
+
+    def __init__(self, at: Desk, text: str, **more: Any) -> None:
+        self.at = at
+        self.notifying: Notifying = at.notifying(text, **more)
+
+    def look(self) -> None:
+        """One look of the thread, and the work of each channel that was handed any."""
+        self.notifying.look(self.at.clock.now_ms())
+        for teller in self.notifying._tellers.values():
+            if teller.busy:
+                teller.work(teller._work)
+                teller.busy = False
+
+
+__all__ = ["PROJECT", "RULE", "Desk", "Turned", "configured", "desk", "open_writer"]

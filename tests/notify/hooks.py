@@ -31,6 +31,12 @@ class Answer:
     drip: bool = False
     raw: bytes | None = None
 
+    @property
+    def takes(self) -> bool:
+        """Whether what was sent counts as received: a page for people is a network's, and no receiver's."""
+        broken = self.silent or self.reset or self.raw is not None
+        return 200 <= self.status < 300 and not broken and not self.body.lstrip().startswith((b"<html", b"<!"))
+
 
 OK = Answer()
 
@@ -77,7 +83,7 @@ class _Handler(BaseHTTPRequestHandler):
         hooks.bodies.append(body)
         hooks.headers.append({key.lower(): value for key, value in self.headers.items()})
         hooks.paths.append(self.path)
-        if 200 <= answer.status < 300 and not (answer.silent or answer.reset or answer.raw):
+        if answer.takes:
             hooks.taken.append(json.loads(body))
         if answer.silent:
             hooks.ended.wait(SILENCE_SECONDS)

@@ -5,14 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
 
+from ccagent.cli import cli
 from ccagent.config import Config, load
 from ccagent.config_channel_keys import ALWAYS, BELONGS, CHANNEL_KEYS
 from ccagent.config_channels import ChannelConfig
 from ccagent.config_reference import show, shown
 from ccagent.errors import ConfigError
 
-SECRETS = {"HOOK": "hookof-nobody-123", "TOKEN": "tokenof-nobody", "SLACK": "https://hooks.slack.com/services/T0/B0/of-nobody"}
+SECRETS = {
+    "HOOK": "hookof-nobody-123",
+    "TOKEN": "tokenof-nobody",
+    "SLACK": "https://hooks.slack.com/services/T0/B0/of-nobody",
+}
 PREFIX = "https://"
 
 
@@ -55,7 +61,12 @@ def test_a_channel_is_what_its_table_says(tmp_path: Path) -> None:
     pager = channels["pager"]
     assert pager.url == "https://pager.test/hookof-nobody-123?source=ccagent"
     assert pager.headers == {"authorization": "Bearer tokenof-nobody", "x-more": "filed"}
-    assert (pager.timeout_seconds, pager.min_severity, pager.send_resolved, pager.quiet_hours) == (3.0, "critical", False, "23:00-06:00")
+    assert (pager.timeout_seconds, pager.min_severity, pager.send_resolved, pager.quiet_hours) == (
+        3.0,
+        "critical",
+        False,
+        "23:00-06:00",
+    )
     assert (channels["slack"].type, channels["slack"].url) == ("slack", SECRETS["SLACK"])
     assert (channels["desktop"].type, channels["desktop"].min_severity) == ("desktop", "warning")
     assert channels["say"].command == ("/usr/bin/say", "{summary}")
@@ -93,7 +104,12 @@ def test_a_secret_that_is_spelled_out_in_a_url_is_refused_and_not_repeated(tmp_p
 
 
 @pytest.mark.parametrize(
-    "url", ["https://ntfy.test/my-alerts", "http://127.0.0.1:8123/api/webhook/ccagent", "https://pager.test/v2/enqueue?source=ccagent"]
+    "url",
+    [
+        "https://ntfy.test/my-alerts",
+        "http://127.0.0.1:8123/api/webhook/ccagent",
+        "https://pager.test/v2/enqueue?source=ccagent",
+    ],
 )
 def test_an_address_without_secrets_is_taken_as_it_is(tmp_path: Path, url: str) -> None:
     config = read(tmp_path, f'[alerts.channels.hook]\ntype = "webhook"\nurl = "{url}"\n')
@@ -142,3 +158,29 @@ def test_every_key_says_what_it_is_for() -> None:
     assert set(BELONGS) <= set(CHANNEL_KEYS)
     assert all(key.purpose.endswith(".") for key in CHANNEL_KEYS.values())
     assert set(CHANNEL_KEYS) | {"name", "set_keys"} == set(ChannelConfig.__dataclass_fields__)
+
+
+def checked(folder: Path, text: str) -> Result:
+    (folder / "config.toml").write_text(text)
+    return CliRunner().invoke(cli, ["config", "check", "--config", str(folder / "config.toml")], env=SECRETS)
+
+
+def test_config_check_says_where_alerts_go_and_repeats_no_secret(tmp_path: Path) -> None:
+    done = checked(tmp_path, '[alerts.channels.pager]\ntype = "webhook"\nurl = "https://pager.test/${HOOK}"\n')
+
+    assert done.exit_code == 0
+    assert "alerts go to pager (webhook) at https://pager.test/**** where a rule names it" in done.output
+    assert "nothing leaves" not in done.output
+    assert "of-nobody" not in done.output
+    assert "nothing leaves this machine" in checked(tmp_path, "").output
+
+
+@pytest.mark.parametrize(
+    "text", ['type = "command"\ncommand = ["/bin/true", "--x={key}"]', 'type = "webhook"\nurl = "http://hooks.test/x"']
+)
+def test_config_check_finds_what_the_daemon_would_refuse(tmp_path: Path, text: str) -> None:
+    done = checked(tmp_path, f"[alerts.channels.hook]\n{text}\n")
+
+    assert isinstance(done.exception, ConfigError)
+    assert done.exception.exit_code == 78
+    assert "alerts.channels.hook" in str(done.exception)

@@ -34,7 +34,7 @@ def test_a_line_has_the_level_of_its_severity(log: io.StringIO, severity: Severi
 
     (line,) = lines(log)
     assert (line["level"], line["event"]) == (level, "alert.firing")
-    assert line["summary"] == "Daily budget · shop: $5.40 > $5.00"
+    assert line["summary"] == "Daily budget · project: $5.40 > $5.00"
     assert line["key"] == "k1"
 
 
@@ -50,6 +50,7 @@ def test_no_path_and_no_whole_session_stands_in_the_log(log: io.StringIO) -> Non
     LogChannel().deliver([message(of=rule(scope=Scope.SESSION), subject=session)])
 
     assert "secret-client" not in log.getvalue()
+    assert "shop" not in log.getvalue()
     assert session not in log.getvalue()
     assert lines(log)[1]["summary"] == "Daily budget · 0f1e2d3c: $5.40 > $5.00"
 

@@ -3,72 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
-import pytest
-
-from ccagent import failpoints
 from ccagent.alerts.states import Reason, State
-from ccagent.config_channel_keys import TYPES
-from ccagent.errors import ConfigError, StoreError
-from ccagent.failpoints import InjectedFaultError
-from ccagent.metrics.catalogue import CHANNEL_TYPES, NOTIFICATIONS
-from ccagent.notify.channel import Outcome
-from ccagent.service import telling
-from ccagent.service.notifying import Notifying
-from ccagent.store.alert_queue import due
 from ccagent.store.alert_rules import remove_rule
-from tests.notify.desk import Desk, desk
+from tests.notify.desk import Desk, configured
 from tests.notify.hooks import Answer, Hooks
-from tests.notify.made import NOON, message
-from tests.otlp.receiver import http_receiver
+from tests.notify.made import NOON
 
 SECOND = 1_000
 MINUTE = 60_000
 HOUR = 3_600_000
 
 OVER: dict[str, Any] = {"before": State.FIRING, "after": State.RESOLVED, "reason": Reason.CLEAR, "value": 1.0}
-
-
-@pytest.fixture
-def at(tmp_path: Path) -> Iterator[Desk]:
-    with desk(tmp_path) as made:
-        yield made
-
-
-def configured(hooks: Hooks, alerts: str = "group_seconds = 0", channel: str = "", more: str = "") -> str:
-    return f'[alerts]\n{alerts}\n[alerts.channels.hook]\ntype = "webhook"\nurl = "{hooks.url}"\ntimeout_seconds = 2\n{channel}\n{more}'
-
-
-class Turned:
-    """A notifier whose channels work when they are told to, in the caller's thread."""
-
-    def __init__(self, at: Desk, text: str, **more: Any) -> None:
-        self.at = at
-        self.notifying: Notifying = at.notifying(text, **more)
-
-    def look(self) -> None:
-        """One look of the thread, and the work of each channel that was handed any."""
-        self.notifying.look(self.at.clock.now_ms())
-        for teller in self.notifying._tellers.values():
-            if teller.busy:
-                teller.work(teller._work)
-                teller.busy = False
-
-
-@pytest.fixture
-def telling_of(at: Desk) -> Iterator[Any]:
-    with ExitStack() as stack:
-
-        def make(text: str, **more: Any) -> Turned:
-            turned = Turned(at, text, **more)
-            stack.callback(turned.notifying.stop, 0.1)
-            return turned
-
-        yield make
 
 
 def test_a_transition_is_told_once_under_its_own_key(at: Desk, hooks: Hooks, telling_of: Any) -> None:
@@ -352,136 +299,3 @@ def test_a_rule_that_is_gone_is_still_told_of(at: Desk, hooks: Hooks, telling_of
     assert hooks.alerts[0]["name"] == "budget"
     assert hooks.alerts[0]["subject"] == "shop"
     assert b"secret-client" not in hooks.bodies[0]
-
-
-# ---- faults ----------------------------------------------------------------------------------------------------------
-
-
-def test_what_was_delivered_and_not_settled_is_told_again_under_the_same_key(
-    at: Desk, hooks: Hooks, telling_of: Any
-) -> None:
-    key = at.happen("hook")
-    failpoints.arm(failpoints.parse("after_notification:raise"))
-    try:
-        with pytest.raises(InjectedFaultError):
-            telling_of(configured(hooks)).look()
-    finally:
-        failpoints.arm(None)
-
-    telling_of(configured(hooks)).look()
-
-    assert hooks.keys == [key, key]
-    assert at.states() == ["sent"]
-
-
-def test_a_store_that_refuses_does_not_make_a_message_leave_twice(
-    at: Desk, hooks: Hooks, telling_of: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    at.happen("hook")
-    turned = telling_of(configured(hooks))
-    run, refusals = at.store.run, [StoreError("full"), StoreError("full")]
-    monkeypatch.setattr(telling, "STORE_SECONDS", 0.0)
-
-    def refusing(work: Any) -> Any:
-        if refusals and hooks.bodies:
-            raise refusals.pop()
-        return run(work)
-
-    monkeypatch.setattr(at.store, "run", refusing)
-    turned.look()
-
-    assert not refusals
-    assert len(hooks.bodies) == 1
-    assert at.states() == ["sent"]
-
-
-def test_a_defect_of_a_channel_ends_nothing_and_is_told(
-    at: Desk, hooks: Hooks, telling_of: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from ccagent.notify.webhook import WebhookChannel
-
-    def broken(*_: object) -> None:
-        raise ZeroDivisionError("of-nobody")
-
-    at.happen("hook", "log")
-    monkeypatch.setattr(WebhookChannel, "deliver", broken)
-
-    telling_of(configured(hooks)).look()
-
-    assert at.live.problems["alerts.channels.hook"] == "the channel hook: a defect of ccagent: ZeroDivisionError"
-    assert {row.channel: str(row.state) for row in at.rows()} == {"hook": "waiting", "log": "sent"}
-
-
-def test_a_clock_that_was_ahead_holds_nothing_up_for_ever(at: Desk, hooks: Hooks, telling_of: Any) -> None:
-    turned = telling_of(configured(hooks, "group_seconds = 30"))
-    at.clock.jump(NOON + 400 * 24 * HOUR)
-    key = at.happen("hook")
-    turned.look()
-
-    at.clock.jump(NOON)
-    for _ in range(40):
-        turned.look()
-        at.clock.advance(SECOND)
-
-    assert hooks.keys == [key]
-
-
-def test_a_channel_that_cannot_be_used_is_refused_before_anything_is_told(at: Desk) -> None:
-    text = '[alerts.channels.cmd]\ntype = "command"\ncommand = ["/bin/true", "--x={nothing}"]\n'
-
-    with pytest.raises(ConfigError, match="an argument of its own"):
-        at.notifying(text)
-
-
-def test_the_metric_knows_every_channel_and_every_outcome() -> None:
-    assert CHANNEL_TYPES == TYPES
-    assert set(NOTIFICATIONS) == {*map(str, Outcome), telling.GIVEN_UP}
-
-
-# ---- once, and over OTLP ---------------------------------------------------------------------------------------------
-
-
-def test_a_run_that_takes_in_all_there_is_tells_what_is_due_without_waiting(at: Desk, hooks: Hooks) -> None:
-    keys = [at.happen("hook"), at.happen("hook", subject="/p/other")]
-
-    problems = at.notifying(configured(hooks, "group_seconds = 3600")).drain()
-
-    assert problems == {}
-    assert hooks.keys == keys
-
-
-def test_it_says_what_could_not_be_told_and_tries_once(at: Desk, hooks: Hooks) -> None:
-    hooks.answer = Answer(status=500)
-    at.happen("hook", "log")
-
-    problems = at.notifying(configured(hooks, "group_seconds = 30")).drain()
-
-    assert list(problems) == ["alerts/hook"]
-    assert "500" in problems["alerts/hook"]
-    assert len(hooks.bodies) == 1
-    assert {row.channel: str(row.state) for row in at.rows()} == {"hook": "waiting", "log": "sent"}
-
-
-def test_by_otlp_a_project_leaves_as_a_number_and_one_at_tier_0_not_at_all(at: Desk, tmp_path: Path) -> None:
-    private = tmp_path / "yvprivate"
-    (private / ".git").mkdir(parents=True)
-    (private / ".ccagent.toml").write_text("tier = 0\n")
-    at.happen("otlp")
-    at.happen("otlp", subject=str(private))
-    with http_receiver() as collector:
-        text = f'[alerts]\ngroup_seconds = 0\n[otlp]\nendpoint = "{collector.http}"\nprotocol = "http/protobuf"\n'
-        notifying = at.notifying(text)
-
-        notifying.drain()
-
-        (record,) = collector.received.logs
-    assert "shop" not in str(record)
-    assert sorted(at.states()) == ["dropped", "sent"]
-    assert at.counted() == {("otlp", "sent"): 1, ("otlp", "withheld"): 1}
-
-
-def test_nothing_is_due_where_nothing_happened(at: Desk, hooks: Hooks) -> None:
-    assert at.notifying(configured(hooks)).look(NOON) == 0
-    with at.readers.reader() as conn:
-        assert due(conn, NOON, 10, host=at.store.host) == []
-    assert message().key == "k1"

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from ccagent.alerts.message import Message
-from ccagent.alerts.rule import Scope, Severity
+from ccagent.alerts.rule import Condition, Operand, Scope, Severity, Window
 from ccagent.export.otlp.sender import Destination
 from ccagent.export.privacy import ALERT_ATTRIBUTES, TierResolver, anonymous
+from ccagent.metrics import names
 from ccagent.notify.channel import Outcome
 from ccagent.notify.otlp import EVENT, OtlpChannel
 from ccagent.notify.placing import Folder, Placed, place
@@ -140,8 +141,20 @@ def test_a_rule_over_everything_tells_no_sum_that_holds_private_work(
 
     private, plain = collector.received.logs
     assert "ccagent.alert.value" not in attributes(private)
+    assert private.body.string_value == "[warning] firing: Daily budget: the condition has held long enough"
     assert "5.4" not in str(private)
     assert attributes(plain)["ccagent.alert.value"] == 5.4
+
+
+def test_what_ccagent_tells_of_itself_is_nobodys_work(channel: Make, collector: Running, folder: Path) -> None:
+    (folder / ".ccagent.toml").write_text("tier = 0\n")
+    lag = Condition(operand=Operand(metric=names.INGEST_LAG), window=Window(name="now"), threshold=300.0)
+    told = message(of=rule(scope=Scope.GLOBAL, conditions=(lag,)), subject="", value=900.0)
+
+    channel(collector, at=lambda _: [(str(folder), str(folder))]).deliver([told])
+
+    assert attributes(collector.received.logs[0])["ccagent.alert.value"] == 900.0
+    assert "15m 00s" in collector.received.logs[0].body.string_value
 
 
 def test_a_session_is_named_and_its_folder_is_not(channel: Make, collector: Running, folder: Path) -> None:
@@ -222,3 +235,10 @@ def test_without_a_destination_it_is_refused_and_says_what_to_do(channel: Make) 
 
     assert verdict.outcome is Outcome.REFUSED
     assert "no OTLP destination gets logs" in verdict.reason
+
+
+def test_the_page_names_every_attribute_that_the_record_may_carry() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "logs.md").read_text(encoding="utf-8")
+
+    assert {key for key in ALERT_ATTRIBUTES if f"`{key}`" not in page} == set()
+    assert f"`{EVENT}`" in page

@@ -7,8 +7,10 @@ from dataclasses import replace
 
 import pytest
 
+from ccagent.alerts.faults import AlertRuleError
 from ccagent.alerts.figures import NOTHING, metric_unit, worded
 from ccagent.alerts.message import merged, shown, unit_of
+from ccagent.alerts.parsing import parse
 from ccagent.alerts.rendering import document, one_line, plain, title
 from ccagent.alerts.rule import Aggregation, Condition, Operand, Scope, Severity, Window
 from ccagent.alerts.silence import concerns
@@ -66,6 +68,15 @@ def test_the_refusal_lists_the_right_placeholders() -> None:
         check("{cost}")
 
     assert all(name in str(refused.value) for name in PLACEHOLDERS)
+
+
+def test_a_rule_with_a_template_that_cannot_be_filled_is_refused_when_it_is_made() -> None:
+    document = {"id": "mine", "metric": "session_cost", "window": "daily", "threshold": 5, "summary": "{subject.x}"}
+
+    with pytest.raises(
+        AlertRuleError, match=r"summary: there is no placeholder '\{subject\.x\}'; there are subject, value"
+    ):
+        parse(document)
 
 
 def test_a_template_is_filled_once_and_reaches_nothing_else() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -41,6 +42,8 @@ class Amounts:
 
     def __init__(self) -> None:
         self.value: float | None = 0.0
+        self.since: int | None = None
+        """When all of it lies in the span that begins then."""
         self.faults: set[str] = set()
         self.asked = 0
 
@@ -52,7 +55,9 @@ class Amounts:
         self.asked += 1
         if operand.metric in self.faults:
             raise RuntimeError("no such amounts")
-        return {} if self.value is None else {"": [Amount(self.value, 1) for _ in spans]}
+        if self.value is None:
+            return {}
+        return {"": [Amount(self.value, 1) if self.since in (None, span[0]) else None for span in spans]}
 
     def sessions(self, since: int, until: int) -> Mapping[str, int]:
         return {}
@@ -71,6 +76,7 @@ class Stage:
         self.amounts = amounts or Amounts()
         self.live = Live(caught_up=True)
         self.folder = folder
+        self.zone = UTC
         self.alerting = self.made(text)
 
     def config(self, text: str = "") -> AlertsConfig:
@@ -81,7 +87,7 @@ class Stage:
     def made(self, text: str = "") -> Alerting:
         """A new process's."""
         return Alerting(
-            self.store, self.reader, UTC, self.live, self.clock, self.config(text), lambda conn, now: self.amounts
+            self.store, self.reader, self.zone, self.live, self.clock, self.config(text), lambda conn, now: self.amounts
         )
 
     @contextmanager
@@ -168,6 +174,34 @@ def test_a_clock_that_jumps_neither_fires_nor_doubles(stage: Stage, jump: int) -
 
     assert stage.told("slow") == ["firing"]
     assert stage.told("over") == ["firing"]
+
+
+@pytest.mark.parametrize(("day", "hours"), [("2026-03-29", 23), ("2026-10-25", 25), ("2026-06-01", 24)])
+def test_a_daily_alert_ends_with_its_day_also_when_clocks_change(stage: Stage, day: str, hours: int) -> None:
+    berlin = ZoneInfo("Europe/Berlin")
+    start = round(datetime.fromisoformat(day).replace(tzinfo=berlin).timestamp() * 1_000)
+    stage.put(OVER)
+    stage.zone = berlin
+    stage.alerting = stage.made()
+    stage.amounts.since = start
+    stage.clock.jump(start - MINUTE_MS)
+
+    stage.at(6, 2 * MINUTE_MS)
+    for _ in range(hours * 4 + 8):
+        stage.at(6, 15 * MINUTE_MS)
+
+    fired, resolved = reversed(history(stage.store.conn, rule="over", told_only=True))
+    assert (str(fired.after), fired.at) == ("firing", start + MINUTE_MS)
+    assert (str(resolved.after), str(resolved.reason)) == ("resolved", "period")
+    assert start + hours * HOUR_MS <= resolved.at <= start + hours * HOUR_MS + 15 * MINUTE_MS
+
+
+def test_data_that_come_late_fire_once(stage: Stage) -> None:
+    stage.put(OVER)
+    for value in (None, 1, 6, 9, 9):
+        stage.at(value)
+
+    assert stage.told() == ["firing"]
 
 
 def test_an_idle_machine_writes_nothing_for_what_fires(stage: Stage) -> None:

@@ -79,9 +79,7 @@ def series() -> Amounts:
 @pytest.fixture
 def hosts(pg_database: str, series: Amounts, tmp_path: Any) -> Iterator[tuple[Host, Host, FakeClock]]:
     file = tmp_path / "config.toml"
-    file.write_text(
-        f'[alerts.rules.{RULE}]\nmetric = "session_cost"\nwindow = "6h"\noperator = ">"\nthreshold = 5.0\n'
-    )
+    file.write_text(f'[alerts.rules.{RULE}]\nmetric = "session_cost"\nwindow = "6h"\noperator = ">"\nthreshold = 5.0\n')
     config = load({}, {"HOME": str(tmp_path)}, path=file).alerts
     clock = FakeClock(NOW)
     made = [Host(pg_database, name, clock, series, config) for name in ("one", "two")]

@@ -172,6 +172,8 @@ def test_the_store_says_what_its_hours_in_memory_say(
             found = series(store.conn, now, kept=kept)
             for each in operands:
                 assert rounded(found.amounts(each, scope, spans)) == rounded(moment.amounts(each, scope, spans)), each
+                began = found.began(each, scope).items()
+                assert {subject: hour for subject, hour in began if hour < now} == moment.began(each, scope), each
 
 
 @pytest.mark.corpus

@@ -229,6 +229,8 @@ def test_another_version_of_the_program_counts_anew(store: Builder) -> None:
 
     store.conn.execute("UPDATE meta SET value = ? WHERE name = ?", (said.replace(__version__, "0.0.1"), FOLLOWED))
 
+    unkept = asked(series(store.conn, AT + 1, kept=False), names.TOOL_FAILURES, (AT, AT + 1))
+    assert unkept == (1.0, 1)
     assert failures(store, AT + 1, (AT, AT + 1)) == 1
 
 
@@ -347,6 +349,21 @@ def test_hours_whose_facts_are_gone_are_never_measured(store: Builder) -> None:
 
     assert failures(store, AT + 1, (AT - 100 * DAY, AT + 1)) == 1
     assert hours_of(store.conn, names.TOOL_FAILURES) == [AT]
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_an_hour_that_the_seal_cuts_keeps_what_was_measured(store: Builder, kept: bool) -> None:
+    failing(store, "t1", AT)
+    failing(store, "t2", AT + HOUR // 2 + 1)
+    failing(store, "t3", AT + 3 * HOUR)
+    now = AT + 4 * HOUR
+    assert failures(store, now, (AT, now)) == 3
+    store.conn.execute("DELETE FROM fact WHERE native = 't1'")
+    store.conn.execute("INSERT INTO meta (name, value) VALUES ('sealed_before', ?)", (str(AT + HOUR // 2),))
+    store.mark({AT + HOUR // 2})
+    refresh(store.conn)
+
+    assert asked(series(store.conn, now, kept=kept), names.TOOL_FAILURES, (AT, now)) == (3.0, 3)
 
 
 def test_rollups_that_are_made_anew_leave_measured_hours_of_removed_facts(store: Builder) -> None:

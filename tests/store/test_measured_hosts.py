@@ -18,7 +18,7 @@ from ccagent.store.open import open_reader
 from ccagent.store.pgconnection import connect
 from ccagent.store.refreshing import refresh_slice
 from ccagent.store.writer import Writer
-from tests.sources.feed import START_MS, Feed
+from tests.sources.feed import START_MS, Feed, on_sqlite
 from tests.store.measuring import one, operand, rounded
 from tests.store.pruned import DAY_MS, ZONE, feed_in_zone, prune
 from tests.store.pruned import session as written
@@ -119,7 +119,8 @@ def test_what_was_not_measured_before_its_facts_went_is_not_made_up() -> None:
 def test_a_database_that_is_refreshed_beside_its_writer(tmp_path: Path) -> None:
     """As the daemon does it: rollups are read on one connection, alerts on another, and the writer goes on."""
     path = tmp_path / "ccagent.db"
-    feed = Feed(path)
+    with on_sqlite():
+        feed = Feed(path)
     feed.store.set_meta("zone", ZONE.key)
     session = written("one", START_MS)
     now = START_MS + DAY_MS
