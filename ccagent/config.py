@@ -252,12 +252,18 @@ def load(flags: Mapping[str, object], env: Mapping[str, str], path: Path | None 
         values["log.level"], origins["log.level"] = level, Origin(kind=OriginKind.ENV, where=LOG_LEVEL)
     check_alerts(_section(values, "alerts"), {name: origin.where for name, origin in origins.items()})
     channels = read_channels(file, env)
-    check_named(values["alerts.default_channels"], channels, f"{origins['alerts.default_channels'].where}: alerts.default_channels")
+    check_named(
+        values["alerts.default_channels"],
+        channels,
+        f"{origins['alerts.default_channels'].where}: alerts.default_channels",
+    )
     for rule in (rules := read_rules(file)):
         check_named(rule.get("channels", ()), channels, f"rule {rule['id']!r}")
     for name, channel in channels.items():
         for leaf in channel.set_keys:
-            origins[f"{CHANNELS}.{name}.{leaf}"] = Origin(kind=OriginKind.FILE, where=display(file.path) if file else "")
+            origins[f"{CHANNELS}.{name}.{leaf}"] = Origin(
+                kind=OriginKind.FILE, where=display(file.path) if file else ""
+            )
     return Config(
         sources=values["sources"],
         database=values["database"],
@@ -275,9 +281,7 @@ def load(flags: Mapping[str, object], env: Mapping[str, str], path: Path | None 
         otlp=OtlpConfig(**_section(values, "otlp"), set_keys=_set_keys(origins, "otlp")),
         destinations=MappingProxyType(_destinations(env, file, origins)),
         compat=CompatConfig(**_section(values, "compat")),
-        alerts=AlertsConfig(
-            **_section(values, "alerts"), rules=rules, channels=channels
-        ),
+        alerts=AlertsConfig(**_section(values, "alerts"), rules=rules, channels=channels),
         log=LogConfig(**_section(values, "log")),
         paths=places,
         file=file.path if file else None,

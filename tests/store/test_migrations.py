@@ -274,7 +274,10 @@ def test_a_migration_that_fails_at_any_statement_changes_nothing(release: Releas
 
     while version_of(path) < SCHEMA_VERSION:
         failures += 1
-        at, version = 1 if version_of(path) != version else at + 1, version_of(path)  # each step from its first statement
+        at, version = (
+            1 if version_of(path) != version else at + 1,
+            version_of(path),
+        )  # each step from its first statement
         failpoints.arm(failpoints.parse(f"migration:raise:{at}"))
         conn = SqliteConnection(str(path))
         try:
