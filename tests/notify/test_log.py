@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import structlog
 
 from ccagent.alerts.rule import Scope, Severity
 from ccagent.logs import configure
@@ -16,10 +18,11 @@ from tests.notify.made import message, resolved, rule
 
 
 @pytest.fixture
-def log() -> io.StringIO:
+def log() -> Iterator[io.StringIO]:
     stream = io.StringIO()
     configure(format="json", stream=stream)
-    return stream
+    yield stream
+    structlog.reset_defaults()
 
 
 def lines(log: io.StringIO) -> list[dict[str, Any]]:
