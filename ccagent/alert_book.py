@@ -14,7 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from ccagent.alerts.pack import BUDGET_DAY, BUDGET_MONTH, BUDGET_PROJECT, BUDGET_WEEK, Budgets, pack
+from ccagent.alerts.budgets import BUDGET_DAY, BUDGET_MONTH, BUDGET_PROJECT, BUDGET_WEEK, Budgets
+from ccagent.alerts.pack import pack
 from ccagent.config_alerts import AlertsConfig
 from ccagent.store.alert_rules import Origin, StoredRule, bare, put_rule, remove_rule, rules
 from ccagent.store.connection import Connection

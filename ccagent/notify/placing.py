@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Protocol
+from typing import Final
 
 from ccagent.alerts.message import Message, summed_up
 from ccagent.alerts.metrics import known
@@ -17,13 +17,6 @@ Folder = tuple[str | None, str | None]
 
 UNNAMED: Final = "project"
 """In the place of a project's name that may not leave."""
-
-
-class Folders(Protocol):
-    """Who knows where the work of an alert's subject was done."""
-
-    def __call__(self, scope: Scope, subject: str) -> Sequence[Folder]:
-        """All folders of a subject's work; of scope `global` those of every project. Empty where nothing is known of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from ccagent.alert_cases import Rules, own_cases
+from ccagent.alerts.budgets import DAILY_USD, Budgets, project_rule
 from ccagent.alerts.casefile import read_cases
 from ccagent.alerts.caserun import run_case
-from ccagent.alerts.pack import DAILY_USD, PACK, PACK_BY_ID, Budgets, pack, project_rule
+from ccagent.alerts.pack import PACK, PACK_BY_ID, pack
 from ccagent.alerts.parsing import dump, parse
 from ccagent.alerts.rule import Scope
 from ccagent.config import load

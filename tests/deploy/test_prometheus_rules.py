@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ccagent.alerts.pack import PACK, PACK_BY_ID, Document
+from ccagent.alerts.budgets import Document
+from ccagent.alerts.pack import PACK, PACK_BY_ID
 from tests.deploy.rule_files import (
     DEPLOY,
     GROUPING,
