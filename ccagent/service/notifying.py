@@ -181,13 +181,11 @@ class Notifying:
         """Hand over what is due, hold what is to wait; how many deliveries were looked at. StoreError when the database
         refuses. With `drain` nothing waits for a group, and all is delivered when it returns."""
         with self._lock:
-            idle = {name for name, teller in self._tellers.items() if not teller.busy}
-            rows = self._due(now_ms, drain)
+            busy = sorted(name for name, teller in self._tellers.items() if teller.busy)
+            rows = self._due(now_ms, drain, busy)
             held: list[Settlement] = []
             leaving: dict[str, list[Delivery]] = {}
             for row in rows:
-                if row.channel in self._tellers and row.channel not in idle:
-                    continue
                 settlement = self._waits(row, now_ms, drain)
                 if settlement is None:
                     leaving.setdefault(row.channel, []).append(row)
@@ -202,11 +200,11 @@ class Notifying:
 
     # ---- what is due -----------------------------------------------------------------------------------------------
 
-    def _due(self, now_ms: int, drain: bool) -> list[Delivery]:
+    def _due(self, now_ms: int, drain: bool, busy: Sequence[str]) -> list[Delivery]:
         until = now_ms + round(self._alerts.group_seconds * 1_000) if drain else now_ms
         others = self._store.conn.dialect.shared and self._store.elected()
         with self._reader() as conn:
-            found = due(conn, until, ROWS, host=self._store.host, others=others)
+            found = due(conn, until, ROWS, host=self._store.host, others=others, without=busy)
         # What waits for others of its group goes at once in a drain; what a receiver did not take waits for its own time.
         return [row for row in found if row.state is DeliveryState.HELD or not drain or (row.next_at or 0) <= now_ms]
 

@@ -6,7 +6,7 @@ host that makes the rollups takes over, which makes a message at worst arrive tw
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -29,7 +29,7 @@ _DELIVERY: Final = "d.id, d.channel, d.state, d.attempts, d.next_at, d.error, d.
 _FROM: Final = f"SELECT {_DELIVERY}, {_ENTRY} FROM alert_delivery d JOIN alert_history h ON h.id = d.history"
 _DUE: Final = (
     f"{_FROM} WHERE d.next_at IS NOT NULL AND (d.next_at <= ?1 OR d.next_at > ?2) AND (h.host = ?3 OR d.next_at <= ?4)"
-    " ORDER BY d.history, d.id LIMIT ?5"
+    "{without} ORDER BY d.history, d.id LIMIT ?5"
 )
 _NEXT: Final = (
     "SELECT MIN(d.next_at) FROM alert_delivery d JOIN alert_history h ON h.id = d.history"
@@ -65,10 +65,15 @@ class Delivery:
     entry: Entry
 
 
-def due(conn: Connection, now_ms: int, limit: int, *, host: int, others: bool = False) -> list[Delivery]:
-    """What is to be told now, in the order in which it took place. `others`: what other hosts have left lying, too."""
+def due(
+    conn: Connection, now_ms: int, limit: int, *, host: int, others: bool = False, without: Sequence[str] = ()
+) -> list[Delivery]:
+    """What is to be told now, in the order in which it took place. `others`: what other hosts have left lying, too.
+    `without`: channels that are at work, whose rows would take the room of others."""
     abandoned = now_ms - ABANDONED_MS if others else -(2**62)
-    return _read(conn, _DUE, (now_ms, now_ms + FAR_MS, host, abandoned, limit))
+    places = ", ".join(f"?{number}" for number in range(6, 6 + len(without)))
+    sql = _DUE.replace("{without}", f" AND d.channel NOT IN ({places})" if without else "")
+    return _read(conn, sql, (now_ms, now_ms + FAR_MS, host, abandoned, limit, *without))
 
 
 def next_due(conn: Connection, host: int) -> int | None:

@@ -75,9 +75,7 @@ _OLD: Final = (
     f" ORDER BY h.id LIMIT {PRUNED}) RETURNING id"
 )
 _NEWEST_OLD: Final = f"SELECT id FROM alert_history ORDER BY id DESC LIMIT 1 OFFSET {HISTORY_ROWS}"
-_ORPHANED: Final = (
-    "DELETE FROM alert_delivery WHERE NOT EXISTS (SELECT 1 FROM alert_history h WHERE h.id = alert_delivery.history)"
-)
+_TOLD: Final = "DELETE FROM alert_delivery WHERE history = ?"
 _IDLE: Final = (
     "DELETE FROM alert_state WHERE state = 'inactive' AND evaluated_at < ?"
     " AND NOT EXISTS (SELECT 1 FROM alert_history h WHERE h.rule = alert_state.rule AND h.subject = alert_state.subject)"
@@ -294,7 +292,7 @@ def prune(conn: Connection, now_ms: int) -> int:
     newest = scalar(conn, _NEWEST_OLD)
     gone = conn.execute(_OLD, (now_ms - HISTORY_MS, -1 if newest is None else newest)).fetchall()
     if gone:
-        conn.execute(_ORPHANED)
+        conn.executemany(_TOLD, gone)
         conn.execute(_IDLE, (now_ms - HISTORY_MS,))
     return len(gone)
 

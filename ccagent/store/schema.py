@@ -212,6 +212,7 @@ INDEXES: Final[dict[str, str]] = {
     "fact_unknown": "INDEX {name} ON fact(context) WHERE type = 10",  # what is new in transcripts
     "link_target": "INDEX {name} ON link(target_kind, target)",  # sessions of a feature, a commit, a pull request
     "alert_history_at": "INDEX {name} ON alert_history(at)",  # the history of a range, and its end
+    "alert_history_of": "INDEX {name} ON alert_history(rule, subject)",  # what a subject did last
     "alert_delivery_due": "INDEX {name} ON alert_delivery(next_at) WHERE next_at IS NOT NULL",  # what is to be told
 }
 

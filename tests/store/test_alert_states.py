@@ -227,6 +227,15 @@ def test_the_queue_gives_what_is_due_until_it_is_settled(store: Writer) -> None:
     assert (sent.state, sent.sent_at, sent.next_at) == (DeliveryState.SENT, START_MS + 5, None)
 
 
+def test_a_channel_that_is_at_work_takes_nobodys_room(store: Writer) -> None:
+    for number in range(3):
+        keep(store, FIRING, replace(FIRED, subject=f"s{number}"), channels=("slow", "log"))
+
+    found = due(store.conn, START_MS, 3, host=store.host, without=("slow", "another"))
+
+    assert [(one.channel, one.entry.subject) for one in found] == [("log", f"s{number}") for number in range(3)]
+
+
 def test_a_delivery_that_a_wrong_clock_put_off_for_years_is_due(store: Writer) -> None:
     keep(store, FIRING, FIRED)
     (one,) = due(store.conn, START_MS, 10, host=store.host)

@@ -41,6 +41,7 @@ _ALERTS: Final = (
     id {pk}, history {int} NOT NULL, channel {text} NOT NULL, state {text} NOT NULL, attempts {int} NOT NULL,
     next_at {int}, error {text}, sent_at {int}, UNIQUE (history, channel))""",
     "CREATE INDEX alert_history_at ON alert_history(at)",
+    "CREATE INDEX alert_history_of ON alert_history(rule, subject)",
     "CREATE INDEX alert_delivery_due ON alert_delivery(next_at) WHERE next_at IS NOT NULL",
 )
 
