@@ -264,7 +264,7 @@ _SENDING: Final = (
          _STATUS, _closed(status=EVALUATIONS), fill=_STATUS),
     _own(names.ALERT_NOTIFICATIONS, "{notification}", "notification",
          "Alerts told on a channel, by its kind and by what became of it; one that is tried again counts each time.",
-         ("channel", "status"), _closed(channel=CHANNEL_TYPES, status=NOTIFICATIONS), fill=("channel", "status")),
+         ("type", "status"), _closed(type=CHANNEL_TYPES, status=NOTIFICATIONS), fill=("type", "status")),
     _own(names.STARTS, "{start}", "process start", "Starts of the daemon by privacy tier.",
          ("tier",), _closed(tier=TIERS), fill=("tier",)),
     _own(names.BUILD_INFO, "", "process", "1 while the daemon runs; its version is service.version in OTLP.",

@@ -11,12 +11,15 @@ from typing import Any
 
 import pytest
 
-from tests.collector.stage import Metrics, prometheus, running
+from tests.collector.stage import TOOLS, Metrics, prometheus, running
 from tests.daemon.rig import Daemon, Ground, get, now_ms
 from tests.deploy.rule_files import DEPLOY, all_rules
 from tests.transcripts import Session, Usage, text
 
-pytestmark = pytest.mark.collector
+pytestmark = [
+    pytest.mark.collector,
+    pytest.mark.skipif(not TOOLS.is_dir(), reason=f"takes a minute; runs where {TOOLS} is, beside the other real parts"),
+]
 
 BUDGET_USD = 1.0
 MODEL = "claude-opus-4-6"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import signal
 import stat
@@ -27,6 +28,8 @@ HEAD = "[alerts]\ninterval_seconds = 1\ngroup_seconds = {group}\ndefault_channel
 def hooks() -> Iterator[Hooks]:
     with receiving() as running:
         yield running
+
+AT_LENGTH = bool(os.environ.get("CCAGENT_KILLS"))
 
 
 def configure(
@@ -100,7 +103,7 @@ def test_a_kill_between_delivery_and_its_note_tells_it_again_under_the_same_key(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", range(2 if AT_LENGTH else 1))
 def test_daemons_killed_at_any_moment_tell_each_transition_under_one_key(
     ground: Ground, hooks: Hooks, seed: int
 ) -> None:
@@ -110,7 +113,7 @@ def test_daemons_killed_at_any_moment_tell_each_transition_under_one_key(
     start(ground).until_caught_up()
     ground.started[0].terminate()
     sessions = []
-    for number in range(8):
+    for number in range(8 if AT_LENGTH else 4):
         daemon = start(ground)
         sessions.append(costly(f"live{number}"))
         ground.tree.write(sessions[-1])
@@ -162,7 +165,7 @@ def test_a_dead_receiver_stops_nothing_and_is_told_when_it_is_back(ground: Groun
         assert "hook: 503" in problems
         assert "there is no program notify-send" in problems
         assert other.keys == list(dict.fromkeys(hooks.keys)) == list(transitions(ground))
-        sent = daemon.samples()["ccagent_alert_notifications_total", (("channel", "webhook"), ("status", "sent"))]
+        sent = daemon.samples()["ccagent_alert_notifications_total", (("status", "sent"), ("type", "webhook"))]
         assert sent == 2
         assert daemon.terminate() == 0
 
