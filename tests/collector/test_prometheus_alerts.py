@@ -18,7 +18,9 @@ from tests.transcripts import Session, Usage, text
 
 pytestmark = [
     pytest.mark.collector,
-    pytest.mark.skipif(not TOOLS.is_dir(), reason=f"takes a minute; runs where {TOOLS} is, beside the other real parts"),
+    pytest.mark.skipif(
+        not TOOLS.is_dir(), reason=f"takes a minute; runs where {TOOLS} is, beside the other real parts"
+    ),
 ]
 
 BUDGET_USD = 1.0

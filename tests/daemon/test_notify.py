@@ -22,14 +22,13 @@ from tests.otlp.receiver import http_receiver
 from tests.transcripts import Session, Usage, text
 
 HEAD = "[alerts]\ninterval_seconds = 1\ngroup_seconds = {group}\ndefault_channels = {channels}\n"
+AT_LENGTH = bool(os.environ.get("CCAGENT_KILLS"))
 
 
 @pytest.fixture
 def hooks() -> Iterator[Hooks]:
     with receiving() as running:
         yield running
-
-AT_LENGTH = bool(os.environ.get("CCAGENT_KILLS"))
 
 
 def configure(
