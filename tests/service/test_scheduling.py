@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -51,6 +53,25 @@ def test_rollups_wait_for_the_end_of_the_first_catch_up(
     assert waiting > 0
     assert dirty(store) == 0
     assert live.rollups_at == NOW
+
+
+def test_long_work_that_asks_whether_it_is_to_stop_counts_as_going_on(
+    store: SqliteStore, live: Live, clock: FakeClock
+) -> None:
+    stop = threading.Event()
+    turns: list[str] = []
+
+    class LongCare:
+        def tick(self, now: float, stopping: Callable[[], bool]) -> None:
+            turns.extend(["long"] * sum(not stopping() for _ in range(3)))
+            stop.set()
+
+    scheduling = Scheduling(store, UTC, live, clock, None, LongCare())
+    scheduling.turned = lambda: turns.append("turn")
+
+    scheduling.run(stop)
+
+    assert turns == ["turn", "turn", "turn", "long", "long", "long", "turn"]
 
 
 def test_points_of_sessions_rest_as_long_as_making_them_asks_for(

@@ -1,0 +1,137 @@
+"""Installing under launchd, with a launchctl that writes down how it is called and remembers what is loaded."""
+
+from __future__ import annotations
+
+import plistlib
+
+import pytest
+
+from ccagent.errors import ServiceError
+from ccagent.install.launchd import Launchd
+from tests.install.conftest import Ground
+
+FILE = "Library/LaunchAgents/local.ccagent.plist"
+TARGET = "gui/501/local.ccagent"
+
+LAUNCHCTL = """
+from pathlib import Path
+loaded = Path({loaded!r})
+verb = arguments[0]
+if verb == "bootstrap":
+    if loaded.exists():
+        print("Bootstrap failed: 5: Input/output error"); sys.exit(5)
+    loaded.touch()
+elif verb == "bootout":
+    if not loaded.exists():
+        sys.exit(3)
+    loaded.unlink()
+elif verb == "print":
+    if not loaded.exists():
+        print("Could not find service"); sys.exit(113)
+    print("gui/501/local.ccagent = {{\\n\\tstate = running\\n\\n\\truns = 3\\n\\tpid = 812\\n\\tlast exit code = 70\\n")
+"""
+
+
+@pytest.fixture
+def manager(ground: Ground) -> Launchd:
+    ground.put("launchctl", LAUNCHCTL.format(loaded=str(ground.folder / "loaded")))
+    return Launchd(ground.env, ground.home, 501)
+
+
+def changing(ground: Ground) -> list[str]:
+    return [call for call in ground.calls() if not call.startswith("launchctl print")]
+
+
+def test_it_fills_in_the_paths_and_loads_the_agent(ground: Ground, manager: Launchd) -> None:
+    manager.install(ground.place(CODEX_HOME="/data/codex"), ground.hands())
+
+    document = plistlib.loads((ground.home / FILE).read_bytes())
+    assert document["ProgramArguments"] == [str(ground.program), "run"]
+    assert document["StandardErrorPath"] == str(ground.home / "Library/Logs/ccagent/ccagent.log")
+    assert document["EnvironmentVariables"] == {"CODEX_HOME": "/data/codex"}
+    assert changing(ground) == [
+        f"launchctl enable {TARGET}", f"launchctl bootstrap gui/501 {ground.home / FILE}"
+    ]  # fmt: skip
+    assert f"write  {ground.home / FILE}" in ground.said
+    assert (ground.home / "Library/Logs/ccagent").is_dir()
+
+
+def test_again_it_leaves_a_loaded_agent_alone(ground: Ground, manager: Launchd) -> None:
+    manager.install(ground.place(), ground.hands())
+    ground.calls()
+
+    manager.install(ground.place(), ground.hands())
+
+    assert changing(ground) == []
+
+
+def test_a_change_unloads_the_old_agent_first(ground: Ground, manager: Launchd) -> None:
+    manager.install(ground.place(), ground.hands())
+    ground.calls()
+
+    manager.install(ground.place(CODEX_HOME="/data/codex"), ground.hands())
+
+    assert [call.split()[1] for call in changing(ground)] == ["bootout", "enable", "bootstrap"]
+
+
+def test_a_dry_run_changes_nothing(ground: Ground, manager: Launchd) -> None:
+    manager.install(ground.place(), ground.hands(dry_run=True))
+
+    assert not ground.files()
+    assert changing(ground) == []
+    assert f"run    launchctl bootstrap gui/501 {ground.home / FILE}" in ground.said
+
+
+def test_how_it_stands_is_read_from_launchctl(ground: Ground, manager: Launchd) -> None:
+    manager.install(ground.place(), ground.hands())
+
+    standing = manager.standing()
+
+    assert (standing.running, standing.pid, standing.restarts) == (True, 812, 2)
+    assert standing.says == "last exit code 70"
+
+
+def test_restarting_asks_for_one_kick(ground: Ground, manager: Launchd) -> None:
+    manager.install(ground.place(), ground.hands())
+    ground.calls()
+
+    manager.restart(ground.hands())
+
+    assert changing(ground) == [f"launchctl kickstart -k {TARGET}"]
+
+
+def test_uninstalling_removes_agent_and_log_and_again_nothing(ground: Ground, manager: Launchd) -> None:
+    manager.install(ground.place(), ground.hands())
+    manager.log.write_text("a line\n")
+    ground.calls()
+
+    manager.uninstall(ground.hands())
+    first = changing(ground)
+    manager.uninstall(ground.hands())
+
+    assert first == [f"launchctl bootout {TARGET}"]
+    assert changing(ground) == []
+    assert not ground.files()
+    assert ground.said[-1] == "nothing is installed"
+
+
+def test_a_refusal_is_told_with_its_reason(ground: Ground, manager: Launchd) -> None:
+    ground.put("launchctl", "print('Operation not permitted'); sys.exit(arguments[0] in ('bootstrap', 'print'))")
+
+    with pytest.raises(ServiceError, match=r"bootstrap.*Operation not permitted"):
+        manager.install(ground.place(), ground.hands())
+
+
+def test_without_launchd_it_says_so_and_writes_nothing(ground: Ground) -> None:
+    with pytest.raises(ServiceError, match="no launchd here"):
+        Launchd(ground.env, ground.home, 501).install(ground.place(), ground.hands())
+
+    assert not ground.files()
+
+
+def test_the_log_is_shown_by_tail(ground: Ground, manager: Launchd, capfd: pytest.CaptureFixture[str]) -> None:
+    manager.install(ground.place(), ground.hands())
+    manager.log.write_text("one\ntwo\nthree\n")
+
+    assert manager.logs(lines=2, follow=False) == 0
+    assert capfd.readouterr().out == "two\nthree\n"

@@ -1,0 +1,116 @@
+"""The texts that are shipped: units that a real systemd accepts and judges as closed, a property list that parses."""
+
+from __future__ import annotations
+
+import json
+import plistlib
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from ccagent.install.place import shipped
+from tests.house.source import PACKAGE, ROOT
+
+MOST_EXPOSED = 2.0
+
+NEWER = ("RestartSteps", "RestartMaxDelaySec")
+"""Keys that systemd knows from 254 on; an older one says so and goes on."""
+
+UNITS = ("ccagent.service", "ccagent@.service")
+
+analyze = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd-analyze here")
+
+
+def verified(folder: Path, name: str) -> list[str]:
+    """What systemd has to say against a unit, with a program that exists."""
+    text = re.sub(r"^ExecStart=\S+", "ExecStart=/bin/true", shipped(f"systemd/{name}"), flags=re.MULTILINE)
+    (folder / name).write_text(text)
+    return complaints(folder / name)
+
+
+def complaints(unit: Path) -> list[str]:
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", unit], capture_output=True, text=True, timeout=60, check=False
+    )
+    said = (done.stdout + done.stderr).splitlines()
+    return [line for line in said if not any(f"'{key}'" in line for key in NEWER)]
+
+
+@analyze
+@pytest.mark.parametrize("name", UNITS)
+def test_a_unit_leaves_little_exposed(name: str) -> None:
+    done = subprocess.run(
+        ["systemd-analyze", "security", "--offline=yes", f"--threshold={MOST_EXPOSED * 10:.0f}",
+         PACKAGE / "packaging" / "systemd" / name],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stdout
+    exposure = re.search(r"exposure level for \S+: ([\d.]+)", done.stdout)
+    assert exposure is not None
+    assert float(exposure[1]) <= MOST_EXPOSED
+
+
+@analyze
+@pytest.mark.parametrize("name", UNITS)
+def test_systemd_understands_every_line_of_a_unit(name: str, tmp_path: Path) -> None:
+    assert verified(tmp_path, name) == []
+
+
+@analyze
+def test_systemd_understands_every_line_of_the_lighter_drop_in(tmp_path: Path) -> None:
+    drop_ins = tmp_path / "ccagent.service.d"
+    drop_ins.mkdir()
+    (drop_ins / "light.conf").write_text(shipped("systemd/no-user-namespaces.conf"))
+
+    assert verified(tmp_path, "ccagent.service") == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Type=notify", "WatchdogSec=120", "Restart=on-failure", "RestartPreventExitStatus=78", "UMask=0077",
+        "LimitCORE=0", "MemoryMax=512M", "NoNewPrivileges=yes",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("name", UNITS)
+def test_a_unit_promises_what_the_daemon_relies_on(name: str, line: str) -> None:
+    assert line in shipped(f"systemd/{name}").splitlines()
+
+
+def test_the_lighter_drop_in_takes_back_only_what_the_unit_demands() -> None:
+    unit = {line.partition("=")[0] for line in shipped("systemd/ccagent.service").splitlines() if "=" in line}
+    light = {
+        line.partition("=")[0]
+        for line in shipped("systemd/no-user-namespaces.conf").splitlines()
+        if "=" in line and not line.startswith("#")
+    }
+
+    assert light
+    assert light <= unit
+
+
+def test_the_folder_packaging_is_what_the_package_ships() -> None:
+    shown = {path.relative_to(ROOT / "packaging"): path.read_bytes() for path in (ROOT / "packaging").rglob("*.*")
+             if path.is_file()}  # fmt: skip
+    inside = {path.relative_to(PACKAGE / "packaging"): path.read_bytes()
+              for path in (PACKAGE / "packaging").rglob("*.*") if path.is_file()}  # fmt: skip
+
+    assert shown == inside
+    assert {path.name for path in shown} >= {*UNITS, "no-user-namespaces.conf", "local.ccagent.plist"}
+
+
+def test_the_property_list_restarts_on_failure_only_and_stays_in_the_background() -> None:
+    document = plistlib.loads(shipped("launchd/local.ccagent.plist").encode())
+
+    assert document["KeepAlive"] == {"SuccessfulExit": False}
+    assert document["ProgramArguments"][1:] == ["run"]
+    wanted = {
+        "RunAtLoad": True, "ThrottleInterval": 30, "ProcessType": "Background", "LowPriorityIO": True,
+        "LowPriorityBackgroundIO": True, "Nice": 10, "ExitTimeOut": 20, "Umask": 0o077, "AbandonProcessGroup": False,
+    }  # fmt: skip
+    assert {key: document[key] for key in wanted} == wanted
+    assert json.dumps(document["SoftResourceLimits"]) == '{"NumberOfFiles": 8192, "Core": 0}'
