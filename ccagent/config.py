@@ -62,6 +62,7 @@ class IngestConfig:
 
     max_line_bytes: int
     scan_interval_seconds: float
+    battery_scan_interval_seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,6 +30,9 @@ MIN_MAX_LINE_BYTES: Final = 1024 * 1024
 DEFAULT_SCAN_INTERVAL_SECONDS: Final = 60.0
 """File events are a hint; a look at every file once a minute is the truth."""
 
+DEFAULT_BATTERY_SCAN_INTERVAL_SECONDS: Final = 300.0
+"""Events go on announcing what is written; the look at every file, which wakes the disk, may be rarer."""
+
 DEFAULT_PAYLOAD_DAYS: Final = 90
 """What has no column of its own is for looking into recent work; a quarter of a year covers that."""
 
@@ -107,6 +110,14 @@ KEYS: Final[tuple[Key, ...]] = (
         kind=Kind.NUMBER,
         purpose="How often every file is looked at, whether an event came or not, in seconds.",
         default=DEFAULT_SCAN_INTERVAL_SECONDS,
+        minimum=1,
+    ),
+    Key(
+        name="ingest.battery_scan_interval_seconds",
+        kind=Kind.NUMBER,
+        purpose="The same while the machine runs on its battery and file events come; a shorter one than the ordinary has"
+        " no effect.",
+        default=DEFAULT_BATTERY_SCAN_INTERVAL_SECONDS,
         minimum=1,
     ),
     Key(

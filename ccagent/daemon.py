@@ -14,6 +14,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final
@@ -40,6 +41,7 @@ from ccagent.metrics.snapshot import Snapshot
 from ccagent.native_telemetry import beside, choose, detect
 from ccagent.otlp_settings import OtlpSettings, resolve, tier_in_force
 from ccagent.planning import Planning, follow_conventions
+from ccagent.power import system_power
 from ccagent.price_file import load_prices
 from ccagent.service.alerting import Alerting, asks_standing
 from ccagent.service.caring import Caring
@@ -53,6 +55,7 @@ from ccagent.service.notifying import Notifying
 from ccagent.service.own_traces import OwnSending
 from ccagent.service.retaining import Retaining
 from ccagent.service.scheduling import Scheduling, keep_zone
+from ccagent.service.supervisor import Pulse, Supervisor
 from ccagent.store.compat import switch
 from ccagent.store.connection import Connection
 from ccagent.store.damage import heal, suspect
@@ -81,6 +84,9 @@ BIND_SECONDS: Final = 15.0
 
 AWAY_SECONDS: Final = (0.5, 15.0)
 """First and longest pause between two tries to reach the database's server at the start."""
+
+AWAY_EXTENSION_SECONDS: Final = 60.0
+"""What a service manager grants the start at each of these tries; a try itself may take half of it."""
 
 AWAY_WORD_SECONDS: Final = 60.0
 """Between two lines of the log that say so."""
@@ -113,6 +119,8 @@ class Daemon:
         roots = list(config.sources) or default_roots(env, Path.home())
         self.compat = choose(config.compat, detect(env, roots))
         self.settings = self._resolve(config)
+        self._pulse = Pulse("follow", "schedule")
+        self._supervisor = Supervisor(env, self.clock, self._pulse)
         self._log = get_logger()
         self._failure: BaseException | None = None
         self._reload = threading.Event()
@@ -146,9 +154,12 @@ class Daemon:
             switch(self.store, on=self.compat.on)
             self.following = Following(
                 self.store, roots, self.live, self.clock, max_line=config.ingest.max_line_bytes,
-                scan_seconds=config.ingest.scan_interval_seconds, on_change=self._changed,
+                scan_seconds=config.ingest.scan_interval_seconds,
+                battery_scan_seconds=config.ingest.battery_scan_interval_seconds, power=system_power(),
+                on_change=self._changed,
                 rescue=Rescue.due(self.store, lambda path, words: self._log.warning("rescue", file=path, said=words)),
             )  # fmt: skip
+            self.following.turned = partial(self._pulse.beat, "follow")
             self._settle_signals()
             self.caring = Caring(self.store, self.live, self.clock, config.backup)
             self.retaining = Retaining(
@@ -171,6 +182,7 @@ class Daemon:
                 Worktrees(self.store, self.clock), self.histories,
                 Planning(self.store, self.clock, config.features.documents), self.measuring, self.alerting,
             )  # fmt: skip
+            self.scheduling.turned = partial(self._pulse.beat, "schedule")
         except BaseException as error:
             self._suspect(error)
             self.status_file.remove()
@@ -195,6 +207,7 @@ class Daemon:
                 if not patient:
                     raise
                 self._told(f"{error}; ccagent waits for it")
+                self._supervisor.waiting(str(error), AWAY_EXTENSION_SECONDS)
                 if self.clock.monotonic() >= next_word:
                     next_word = self.clock.monotonic() + AWAY_WORD_SECONDS
                     self._log.error("store.away", error=str(error))
@@ -224,6 +237,7 @@ class Daemon:
 
     def _told(self, text: str | None) -> None:
         """What the store waits for. Written at once: the thread that writes it otherwise may wait for the same."""
+        self._pulse.excuse()
         self.live.problem("store", text)
         with suppress(StoreError):  # a status that cannot be written is told by the thread that writes it
             self.status_file.write(self.live)
@@ -333,12 +347,15 @@ class Daemon:
 
     def _wait(self, progress: Callable[[Live], None] | None) -> None:
         next_bind = self.clock.monotonic() + BIND_SECONDS
-        while not self.stop.wait(PROGRESS_SECONDS if progress is not None else ALONE_SECONDS):
+        while not self.stop.wait(PROGRESS_SECONDS if progress is not None or self._supervisor.waits else ALONE_SECONDS):
+            self._supervisor.tick(self.live)
             if progress is not None:
                 progress(self.live)
             if self._reload.is_set():
                 self._reload.clear()
+                self._supervisor.reloading()
                 self._reload_config()
+                self._supervisor.reloaded()
             if self._listener is None and self.config.listen_address and self.clock.monotonic() >= next_bind:
                 next_bind = self.clock.monotonic() + BIND_SECONDS
                 self._open_listener()
@@ -372,6 +389,7 @@ class Daemon:
         self._waken()
 
     def _end(self, threads: list[threading.Thread]) -> None:
+        self._supervisor.stopping()
         self._waken()
         if self._listener is not None:
             self._listener.stop()
@@ -480,6 +498,7 @@ class Daemon:
         signal.signal(signal.SIGINT, end)
         signal.signal(signal.SIGHUP, lambda number, frame: self._reload.set())
         faulthandler.register(signal.SIGUSR1, all_threads=True)
+        faulthandler.enable()  # a watchdog ends a hung daemon with SIGABRT: the log is to tell where it hung
 
     def _reload_config(self) -> None:
         """Take the new configuration if it is whole and sound; else keep the old one and say so."""

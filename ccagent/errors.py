@@ -9,9 +9,11 @@
     ├── ConfigError (78)           the configuration is wrong; a restart would not help
     ├── PortTakenError (1)         another socket holds the listener's address
     ├── ManifestError (1)          a manifest cannot be read, understood or written
+    ├── ServiceError (1)           the service manager is absent, or refuses
     ├── ReconcileError (1)         a file of telemetry cannot be read or understood
     └── StoreError (1)             the database cannot be opened, read or written
         ├── DamagedError (1)       what it holds is not what was written into it
+        ├── ForeignError (78)      a newer ccagent or another program made its tables; a restart would not help
         ├── AwayError (1)          its server cannot be reached at the moment
         └── OutdatedError (1)      it has gone on, or back, without this process
 
@@ -77,6 +79,10 @@ class ReconcileError(CcagentError):
     """Raised when a file that should hold Claude Code's own telemetry cannot be read, or holds something else."""
 
 
+class ServiceError(CcagentError):
+    """Raised when there is no service manager, it refuses, or the files of the service cannot be written."""
+
+
 class StoreError(CcagentError):
     """Raised when the database cannot be opened, is of a foreign version, or refuses a write.
 
@@ -90,6 +96,12 @@ class StoreError(CcagentError):
 
 class DamagedError(StoreError):
     """Raised when the database does not hold what was written into it: pages in ruins, rows that name what is not there."""
+
+
+class ForeignError(StoreError):
+    """Raised when a newer ccagent, or another program, has made the tables: as with a bad configuration no restart helps."""
+
+    exit_code: ClassVar[int] = 78
 
 
 class AwayError(StoreError):

@@ -5,7 +5,8 @@ reached (default 1):
 
 - `kill`: SIGKILL to the own process, so that no handler, no `finally` and no database close runs;
 - `raise`: `InjectedFaultError`, as an unexpected fault of the code around it;
-- `sleep`: `SLEEP_SECONDS` of waiting, so that a test can act in the middle.
+- `sleep`: `SLEEP_SECONDS` of waiting, so that a test can act in the middle;
+- `hang`: waiting without end, as a thread that is stuck.
 
 Not armed, a point costs one comparison.
 """
@@ -44,12 +45,12 @@ POINTS: Final = (
 )
 """Every point there is; a name that is not here would never fire, so it is refused."""
 
-ACTIONS: Final = ("kill", "raise", "sleep")
+ACTIONS: Final = ("kill", "raise", "sleep", "hang")
 
 SLEEP_SECONDS: Final = 2.0
 """Long enough for a test to see the process waiting, short enough for one that does not care."""
 
-Action = Literal["kill", "raise", "sleep"]
+Action = Literal["kill", "raise", "sleep", "hang"]
 
 
 class InjectedFaultError(RuntimeError):
@@ -98,6 +99,9 @@ def _act(point: Failpoint) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
     elif point.action == "raise":
         raise InjectedFaultError(f"failpoint {point.name} ({VARIABLE})")
+    elif point.action == "hang":
+        while True:
+            time.sleep(SLEEP_SECONDS)
     else:
         time.sleep(SLEEP_SECONDS)
 

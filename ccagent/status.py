@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from ccagent import __version__
 from ccagent.config import Config
 from ccagent.config_file import UNNAMED
 from ccagent.errors import CcagentError
-from ccagent.service.live import read_status
+from ccagent.service.live import last_seen_ms, read_status
 from ccagent.store.instance import holder
 from ccagent.store.location import Database, parse_database
 from ccagent.store.size import stored_bytes
@@ -29,12 +30,16 @@ def collect(config: Config, env: Mapping[str, str]) -> dict[str, Any]:
     """The status document. It needs no daemon; what only a daemon knows is absent without one."""
     database = parse_database(config.database, config.paths.state_dir)
     pid = holder(database.sidecar)
-    live = read_status(database.sidecar) if pid is not None else None
+    written = read_status(database.sidecar)
+    live = written if written is not None and pid is not None and written.get("pid") == pid else None
     problems = [*(live or {}).get("problems", {}).values(), *(live or {}).get("notices", ())]
     document: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "running": pid is not None, "pid": pid or None}
     document["database"] = {"path": database.display, "bytes": None}
     if live is not None:
         document |= _live(live)
+        problems += _skew(live)
+    elif pid is None and written is not None and (found := last_seen_ms(database.sidecar)) is not None:
+        document["last_seen"] = _last_seen(written, found)
     try:
         problems += _add_stored(document, database, (live or {}).get("next_prune_ms"))
     except CcagentError as error:
@@ -44,6 +49,25 @@ def collect(config: Config, env: Mapping[str, str]) -> dict[str, Any]:
     document["export"] = _export(config, env, live, problems)
     document["problems"] = list(dict.fromkeys(problems))
     return document
+
+
+def _skew(live: Mapping[str, Any]) -> list[str]:
+    """What is to be said where the daemon is of another version than whoever asks, as after an upgrade."""
+    version = live.get("version", __version__)
+    if version == __version__:
+        return []
+    return [f"the daemon is ccagent {version}, this is {__version__}; restart it, and it goes on where it stands"]
+
+
+def _last_seen(written: Mapping[str, Any], moment_ms: int) -> dict[str, Any]:
+    """What a daemon has left that ended without a word: one that ends in order removes its live values."""
+    return {
+        "at": rfc3339_of(moment_ms),
+        "pid": written.get("pid"),
+        "version": written.get("version"),
+        "unread_bytes": written.get("unread_bytes"),
+        "problems": list(written.get("problems", {}).values()),
+    }
 
 
 def _live(live: Mapping[str, Any]) -> dict[str, Any]:

@@ -47,11 +47,11 @@ EXIT_CODES = {
     1: "failed",
     2: "wrong usage",
     3: "not running (`status`)",
-    10: "an alert fires (`alerts --check`); something is new (`drift`)",
+    10: "an alert fires (`alerts --check`); something is new (`drift`), or to be done (`doctor`)",
     20: "no data (`usage`, `drift` on an empty store; no such session)",
     70: "a thread died; the supervisor restarts the whole daemon",
     75: "another instance holds the database",
-    78: "bad configuration; a restart does not help",
+    78: "bad configuration, or a database of a newer version; a restart does not help",
     130: "interrupted",
 }
 

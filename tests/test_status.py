@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from ccagent import status
+from ccagent import __version__, status
 from ccagent.cli.output import status_lines
 from ccagent.clock import FakeClock
 from ccagent.config import load
-from ccagent.service.live import Live, StatusFile
+from ccagent.errors import StoreError
+from ccagent.service.live import TOUCH_SECONDS, Live, StatusFile, read_status
 from ccagent.store.instance import InstanceLock
 from ccagent.store.location import parse_database
 from ccagent.store.sqlite import SqliteStore
@@ -82,6 +83,86 @@ def test_live_values_that_a_killed_daemon_left_are_not_shown(database: str) -> N
 
     assert document["running"] is False
     assert "files" not in document
+
+
+def test_a_killed_daemon_is_told_with_when_it_was_last_alive_and_what_troubled_it(database: str) -> None:
+    file = StatusFile(database)
+    file.write(Live(unread_bytes=7, problems={"store": "the disk is full"}))
+    os.utime(file.path, (NOW / 1_000, NOW / 1_000))
+
+    document = collect(database)
+    lines = list(status_lines(document))
+
+    assert document["last_seen"] == {
+        "at": "2026-09-21T14:13:20Z", "pid": os.getpid(), "version": __version__, "unread_bytes": 7,
+        "problems": ["the disk is full"],
+    }  # fmt: skip
+    assert document["problems"] == []
+    assert lines[0].split(None, 1)[1] == "not running; `ccagent run` starts it"
+    assert lines[1].startswith(f"last seen     2026-09-21T14:13:20Z (pid {os.getpid()})")
+    assert lines[3] == "  it had      the disk is full"
+
+
+def test_a_daemon_that_ended_in_order_was_not_killed(database: str) -> None:
+    file = StatusFile(database)
+    file.write(Live())
+    file.remove()
+
+    assert "last_seen" not in collect(database)
+
+
+def test_what_an_earlier_daemon_left_is_not_taken_for_that_of_a_starting_one(database: str) -> None:
+    file = StatusFile(database)
+    file.write(Live(files=3))
+    file.path.write_bytes(file.path.read_bytes().replace(f'"pid":{os.getpid()}'.encode(), b'"pid":1'))
+
+    with InstanceLock(parse_database(database)):
+        document = collect(database)
+
+    assert document["running"] is True
+    assert "files" not in document
+    assert "last_seen" not in document
+
+
+def test_a_status_in_which_nothing_changes_is_confirmed_once_a_minute(database: str) -> None:
+    steady = [0.0]
+    file = StatusFile(database, lambda: steady[0])
+    file.write(Live())
+    times = []
+    for steady[0] in (TOUCH_SECONDS - 1, TOUCH_SECONDS):
+        os.utime(file.path, (0, 0))
+        file.write(Live())
+        times.append(file.path.stat().st_mtime)
+
+    assert times[0] == 0
+    assert times[1] > NOW / 2_000
+
+
+def test_a_status_file_that_somebody_removed_comes_back(database: str) -> None:
+    steady = [0.0]
+    file = StatusFile(database, lambda: steady[0])
+    file.write(Live())
+    file.remove()
+
+    steady[0] = TOUCH_SECONDS
+    with pytest.raises(StoreError):
+        file.write(Live())
+    file.write(Live())
+
+    assert read_status(database) is not None
+
+
+def test_a_daemon_of_another_version_is_to_be_restarted(database: str) -> None:
+    with InstanceLock(parse_database(database)):
+        file = StatusFile(database)
+        file.write(Live())
+        told = file.path.read_bytes().replace(f'"version":"{__version__}"'.encode(), b'"version":"0.0.9"')
+        file.path.write_bytes(told)
+        document = collect(database)
+
+    assert document["problems"] == [
+        f"the daemon is ccagent 0.0.9, this is {__version__}; restart it, and it goes on where it stands"
+    ]
 
 
 def test_problems_of_the_daemon_and_of_its_exports_are_listed(database: str) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
-from ccagent import __version__
+from ccagent import __version__, standard_streams
 from ccagent.errors import CcagentError
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 EXIT_INTERRUPTED: Final = 130
 """128 + SIGINT, as shells have it."""
@@ -20,8 +23,11 @@ DEFAULT_VERB: Final = "status"
 """What the bare command does: one screen of what is, never a wall of help."""
 
 VERBS: Final[dict[str, str]] = {
+    "init": "Look for transcripts, write a configuration, take in what there is.",
     "run": "Follow the transcripts; with --once take in all there is and end.",
+    "service": "Run it from login on: install, remove, restart, look at its log.",
     "status": "Show on one screen whether it runs and what it has.",
+    "doctor": "Look at everything ccagent needs, and say what to do.",
     "usage": "Show requests, tokens and cost by day, model, project and more.",
     "session": "Show one session: turns, sub-agents, files, errors and cost.",
     "alerts": "Show what fires; make, change, silence and try alert rules.",
@@ -34,6 +40,8 @@ VERBS: Final[dict[str, str]] = {
     "db": "Check, copy, compact and mend the database.",
     "demo": "Show an invented week and a live session, apart from your data.",
     "config": "Show, check and explain the configuration.",
+    "completion": "Print the completion of this command for a shell.",
+    "uninstall": "Remove what ccagent has written, showing each file first.",
 }
 """Verbs with their one line of help: `--help` imports none of them."""
 
@@ -57,6 +65,13 @@ class LazyGroup(click.Group):
         """List the verbs from their one-liners, so that help stays quick."""
         with formatter.section("Verbs"):
             formatter.write_dl(list(VERBS.items()))
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete the verbs from their names alone: a key pressed in a shell waits for the answer."""
+        from click.shell_completion import CompletionItem
+
+        verbs = [CompletionItem(name, help=told) for name, told in VERBS.items() if name.startswith(incomplete)]
+        return verbs + click.Command.shell_complete(self, ctx, incomplete)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -93,6 +108,14 @@ def cli(ctx: click.Context) -> None:
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the command and give its exit code; what went wrong stands in one line on standard error."""
+    standard_streams.hold()
+    try:
+        return _run(args)
+    finally:
+        standard_streams.settle()
+
+
+def _run(args: Sequence[str] | None) -> int:
     try:
         result = cli.main(args=None if args is None else list(args), prog_name="ccagent", standalone_mode=False)
     except click.exceptions.Exit as exit_:

@@ -19,7 +19,7 @@ RATE_SECONDS: Final = 0.5
 """Before that a speed says nothing."""
 
 _SIZE_UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB")
-_STATUS_HANDLED: Final = frozenset({"schema_version", "running", "pid", "problems"})
+_STATUS_HANDLED: Final = frozenset({"schema_version", "running", "pid", "problems", "last_seen"})
 _LABEL_WIDTH: Final = 13
 _ALERTS_SHOWN: Final = 5
 """Alerts of the one screen; `ccagent alerts` lists all."""
@@ -83,6 +83,9 @@ def status_lines(status: Mapping[str, object]) -> Iterator[str]:
     running = "running" if status.get("running") else "not running; `ccagent run` starts it"
     pid = f" (pid {status['pid']})" if status.get("running") and status.get("pid") else ""
     yield _line("ccagent", running + pid)
+    last = status.get("last_seen")
+    if isinstance(last, Mapping):
+        yield from _last_seen_lines(last)
     for name, value in status.items():
         if name == "export" and isinstance(value, Mapping):
             yield from _export_lines(value)
@@ -93,6 +96,15 @@ def status_lines(status: Mapping[str, object]) -> Iterator[str]:
     problems = status.get("problems")
     for problem in problems if isinstance(problems, Sequence) and not isinstance(problems, str) else ():
         yield _line("problem", _plain(problem))
+
+
+def _last_seen_lines(last: Mapping[str, object]) -> Iterator[str]:
+    """Give when a daemon that ended without a word was alive, what that means, and what troubled it then."""
+    yield _line("last seen", f"{last['at']} (pid {last['pid']}); then killed, or the machine lost power or hung")
+    yield _line("", "nothing is lost: the next start goes on where it stood")
+    problems = last.get("problems")
+    for problem in problems if isinstance(problems, Sequence) and not isinstance(problems, str) else ():
+        yield _line("  it had", _plain(problem))
 
 
 def _alert_lines(alerts: Mapping[str, object]) -> Iterator[str]:

@@ -82,7 +82,7 @@ def run_demo(listen: str | None = None, keep: bool = False, seconds: float | Non
     try:
         count = write_sessions(tree, past_week(_now_ms(), seed))
         talk(f"{count} invented transcripts of the past week are in {tree}")
-        return _show(home, tree, database, listen or f"{LOOPBACK}:{free_port()}", seconds, seed, talk)
+        return _show(home, tree, database, with_port(listen or f"{LOOPBACK}:0"), seconds, seed, talk)
     except KeyboardInterrupt:
         return 0
     finally:
@@ -159,6 +159,12 @@ def own_environment(environment: Mapping[str, str], home: Path) -> dict[str, str
     kept = {name: value for name, value in environment.items() if not name.startswith(OWN_PREFIXES)}
     folders = {f"XDG_{kind}_HOME": str(home / kind.lower()) for kind in ("CONFIG", "DATA", "STATE", "CACHE")}
     return kept | folders | {"HOME": str(home)}
+
+
+def with_port(listen: str) -> str:
+    """HOST:PORT with a free port in the place of 0: who looks for the page has to know it."""
+    host, _, port = listen.rpartition(":")
+    return f"{host}:{free_port()}" if port == "0" else listen
 
 
 def free_port() -> int:

@@ -14,6 +14,7 @@ from ccagent.follow.watch import Watcher
 from ccagent.intake import STEP_BYTES, Intake, file_states
 from ccagent.logs import get_logger
 from ccagent.metrics import names as metric
+from ccagent.power import Power, mains
 from ccagent.service.live import Live
 from ccagent.store.rescue import Rescue
 from ccagent.store.writer import Writer
@@ -47,11 +48,19 @@ class Following:
         *,
         max_line: int,
         scan_seconds: float,
+        battery_scan_seconds: float = 0.0,
+        power: Power = mains,
         on_change: Callable[[], None] = lambda: None,
         rescue: Rescue | None = None,
     ) -> None:
-        """`rescue`: what is still to be saved after a damage, once everything that is left has been read."""
+        """`rescue`: what is still to be saved after a damage, once everything that is left has been read.
+
+        While `power` says that the machine runs on its battery, all files are looked at every `battery_scan_seconds`
+        where that is longer; what events announce is read as soon as ever.
+        """
         self.wake = threading.Event()
+        self.turned: Callable[[], None] = lambda: None
+        """Called after each piece of work, however small."""
         self.tracer: Tracer = OFF
         self._store = store
         self._roots = roots
@@ -61,11 +70,15 @@ class Following:
         self._counted: dict[tuple[str, tuple[str, ...], bool], int] = {}
         self._begin()
         self._scan_seconds = scan_seconds
+        self._battery_scan_seconds = battery_scan_seconds
+        self._power = power
+        self._on_battery = False
         self._on_change = on_change
         self._rescue = rescue
         self._watcher: Watcher | None = None
         self._rescan = threading.Event()
         self._next_scan = 0.0
+        self._spare_until = 0.0
         self._next_timers = 0.0
         self._busy_until = 0.0
         self._retry = 0.0
@@ -97,7 +110,9 @@ class Following:
         self.follower.watching = self._watcher.health().mode == "events"
         try:
             while not stop.is_set():
-                if not self.turn():
+                more = self.turn()
+                self.turned()
+                if not more:
                     self.wake.wait(POLL_SECONDS)
                     self.wake.clear()
         finally:
@@ -110,8 +125,8 @@ class Following:
         if abs(self._skew() - self._drift) > AWAKE_SECONDS:
             self._log.info("clock.jumped", seconds=round(self._skew() - self._drift))
             self._drift = self._skew()
-            self._next_scan = self._retry = self._wait = 0.0
-        if now >= self._next_scan or self._rescan.is_set():
+            self._next_scan = self._spare_until = self._retry = self._wait = 0.0
+        if self._rescan.is_set() or (now >= self._next_scan and not self._spared(now)):
             self._scan(now)
         else:
             self.follower.poll()
@@ -150,6 +165,20 @@ class Following:
 
     # ---- parts of a round ------------------------------------------------------------------------------------------
 
+    def _spared(self, now: float) -> bool:
+        """Whether a scan that is due waits, for the battery's sake. A cable is noticed within one ordinary interval.
+
+        Where no events come the scan alone finds what is new, so it does not wait there.
+        """
+        on_battery = self._power()
+        if on_battery != self._on_battery:
+            self._on_battery = on_battery
+            self._log.info("power.changed", on_battery=on_battery)
+        if not on_battery or not self.follower.watching or now >= self._spare_until:
+            return False
+        self._next_scan = min(now + self._scan_seconds, self._spare_until)
+        return True
+
     def _scan(self, now: float) -> None:
         self._rescan.clear()
         report = self.follower.scan()
@@ -165,6 +194,7 @@ class Following:
         self._live.sources = report.sources
         self._live.ready = True
         self._next_scan = now + self._scan_seconds
+        self._spare_until = now + self._battery_scan_seconds
 
     def _settled(self, taken: int, now: float) -> None:
         if taken:
@@ -186,7 +216,7 @@ class Following:
             known = self._known()
             # What timers close of history belongs to the catch-up: later it would look like this minute's work.
             while self._store.close_due(known, known):
-                pass
+                self.turned()
             self._store.catch_up_done()
             self._live.caught_up = True
             self._log.info("ingest.caught_up", files=self.follower.files, bytes=self.follower.total_bytes)
@@ -248,7 +278,7 @@ class Following:
         before.close()
         self.follower.watching = before.watching
         self._seen_lost = self._seen_missed = 0
-        self._next_scan = 0.0
+        self._next_scan = self._spare_until = 0.0
         return None
 
     def _overflowed(self) -> None:

@@ -5,18 +5,24 @@ from __future__ import annotations
 import errno
 import os
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import orjson
 
+from ccagent import __version__
 from ccagent.errors import StoreError
 
 SCHEMA_VERSION = 1
 
 ROOM = 8_192
 """Bytes of a status file at least, filled with blanks: on a full disk the next status can take its place."""
+
+TOUCH_SECONDS = 60.0
+"""A status in which nothing changes is touched so often: its time tells when its writer was last seen alive."""
 
 _PROBLEMS = threading.Lock()
 """Problems are told by several threads; reading, changing and putting back must not cross."""
@@ -71,25 +77,34 @@ class Live:
 class StatusFile:
     """`<database>.status.json`: the live values, for `ccagent status`. Written whole (temporary name, rename), 0600.
 
-    It is no state: who reads it checks with the database's lock that its writer lives.
+    It is no state: who reads it checks with the database's lock that its writer lives. A writer that was killed leaves
+    it behind; then it tells when that was.
     """
 
-    def __init__(self, database: str) -> None:
+    def __init__(self, database: str, steady: Callable[[], float] = time.monotonic) -> None:
         self.path = status_path(database)
+        self._steady = steady
+        self._touched = 0.0
         self._last = b""
         self._lock = threading.Lock()
 
     def write(self, live: Live) -> None:
-        """Write what changed; StoreError when the folder refuses."""
-        data = orjson.dumps({"schema_version": SCHEMA_VERSION, "pid": os.getpid(), **asdict(live)})
+        """Write what changed, or that nothing did; StoreError when the folder refuses."""
+        who = {"schema_version": SCHEMA_VERSION, "pid": os.getpid(), "version": __version__}
+        data = orjson.dumps({**who, **asdict(live)})
         with self._lock:
-            if data == self._last:
+            now = self._steady()
+            if data == self._last and now - self._touched < TOUCH_SECONDS:
                 return
             try:
-                self._write(data.ljust(ROOM))
+                if data == self._last:
+                    os.utime(self.path)
+                else:
+                    self._write(data.ljust(ROOM))
             except OSError as error:
+                self._last = b""  # a file that somebody removed is written anew
                 raise StoreError(f"cannot write {self.path}: {error.strerror}") from error
-            self._last = data
+            self._last, self._touched = data, now
 
     def _write(self, data: bytes) -> None:
         from tempfile import mkstemp  # `status` reads, and loads this room for that
@@ -126,6 +141,14 @@ class StatusFile:
 def status_path(database: str) -> Path:
     """Where the live values of a database's daemon stand."""
     return Path(database + ".status.json")
+
+
+def last_seen_ms(database: str) -> int | None:
+    """When the live values were last written or confirmed, ms UTC; None where there are none."""
+    try:
+        return status_path(database).stat().st_mtime_ns // 1_000_000
+    except OSError:
+        return None
 
 
 def read_status(database: str) -> dict[str, Any] | None:

@@ -18,6 +18,9 @@ from ccagent.store.writer import Writer
 AFTER_START_MS: Final = 10 * 60 * 1_000
 """The first minutes belong to whoever waits for fresh figures."""
 
+JUMP_MS: Final = 10_000
+"""Wall and steady clock drift apart by more than that when the machine slept or its clock was set."""
+
 EVERY_MS: Final = 24 * 3_600 * 1_000
 AGAIN_MS: Final = 3_600 * 1_000
 """After a run that failed (no room for an archive, say)."""
@@ -49,6 +52,7 @@ class Retaining:
         self._steps: Generator[None, None, None] | None = None
         self._log = get_logger()
         self._rules = rules_of(config)
+        self._drift_ms = self._skew_ms()
         self._wait(AFTER_START_MS)
 
     def reload(self, config: RetentionConfig) -> None:
@@ -60,6 +64,7 @@ class Retaining:
         again after an hour."""
         now = self._clock.now_ms()
         if self._pruning is None or self._steps is None:
+            self._mistrust(now)
             due = self._live.next_prune_ms or 0
             if due - now > EVERY_MS:  # the clock was set back
                 self._wait(EVERY_MS)
@@ -74,6 +79,17 @@ class Retaining:
         if self._steps is not None:
             self._steps.close()
         self._pruning = self._steps = None
+
+    def _mistrust(self, now: int) -> None:
+        """After a jump of the clock a run waits: a clock that starts years ahead is set right by the network within
+        minutes, and what a run in between removed would be gone for good."""
+        skew = self._skew_ms()
+        if abs(skew - self._drift_ms) > JUMP_MS:
+            self._live.next_prune_ms = max(self._live.next_prune_ms or 0, now + AFTER_START_MS)
+        self._drift_ms = skew
+
+    def _skew_ms(self) -> float:
+        return self._clock.now_ms() - 1_000 * self._clock.monotonic()
 
     def _go_on(self, pruning: Pruning, steps: Generator[None, None, None], stopping: Callable[[], bool]) -> None:
         end = time.perf_counter() + SLICE_SECONDS

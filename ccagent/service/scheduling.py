@@ -61,6 +61,8 @@ class Scheduling:
         measuring: Measuring | None = None,
         alerting: Alerting | None = None,
     ) -> None:
+        self.turned: Callable[[], None] = lambda: None
+        """Called after each piece of work, however small."""
         self.tracer: Tracer = OFF
         self._worktrees = worktrees
         self._histories = histories
@@ -91,8 +93,15 @@ class Scheduling:
 
     def run(self, stop: threading.Event) -> None:
         """Tick until `stop` is set."""
+
+        def stopping() -> bool:
+            # Long work, a backup's check say, asks again and again: that is how it shows that it goes on.
+            self.turned()
+            return stop.is_set()
+
         while not stop.is_set():
-            self.tick(self._clock.monotonic(), stop.is_set)
+            self.tick(self._clock.monotonic(), stopping)
+            self.turned()
             stop.wait(TICK_SECONDS)
 
     def tick(self, now: float, stopping: Callable[[], bool] = lambda: False) -> None:
@@ -161,6 +170,7 @@ class Scheduling:
             with self.tracer.span("rollup run") as span:
                 while done := refresh_slice(self._store, self._zone, limit=SLICE, points=points):
                     total += done
+                    self.turned()
                 span.set(quarters=total)
                 if not total:
                     span.discard()

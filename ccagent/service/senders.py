@@ -19,8 +19,12 @@ if TYPE_CHECKING:
     from ccagent.export.otlp.sender import Sender
     from ccagent.otlp_destination import Destination
 
+GATHER_SECONDS: Final = 1.0
+"""After facts were written, before they are sent: live sessions write several lines a second, and a request costs as much
+with one item as with fifty. A span is to be at the collector within three seconds."""
+
 IDLE_SECONDS: Final = 5.0
-"""Between two looks for closed facts that nobody announced; what is announced is looked for at once."""
+"""Between two looks for closed facts that nobody announced; what is announced is looked for at once, or gathered for a moment."""
 
 SECRET_LENGTH: Final = 6
 """Shorter values of headers are words; taking them out would make a problem unreadable."""
@@ -129,8 +133,8 @@ class SenderThread:
             # What the breaker or the interval holds back stays held back, whatever was written; but a wall clock
             # that jumps (the machine slept) is noticed.
             self._stop.wait(min(step.wait_ms / 1_000, IDLE_SECONDS))
-        elif step.outcome == "idle":
-            self._wake.wait(IDLE_SECONDS)
+        elif step.outcome == "idle" and self._wake.wait(IDLE_SECONDS):
+            self._stop.wait(GATHER_SECONDS)
 
     def _say(self, circuit: Circuit) -> None:
         """One line of the log for each change of the state: the breaker bounds how often that is."""

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from ccagent.errors import StoreError
+from ccagent.errors import ForeignError, StoreError
 from ccagent.failpoints import hit
 from ccagent.store import schema
 from ccagent.store.connection import Connection, scalar
@@ -96,7 +96,7 @@ def require_current(conn: Connection, place: str) -> None:
     if version < SCHEMA_VERSION:
         raise StoreError(
             f"{place} was written by an older ccagent (schema {version}, this one reads {SCHEMA_VERSION});"
-            " start `ccagent run` once, it is brought up to date with a backup beside it"
+            " start `ccagent run` once, or again where an older one still runs: it is brought up to date with a backup beside it"
         )
 
 
@@ -161,15 +161,15 @@ def _run(conn: Connection, step: Migration, *, last: bool) -> None:
 
 
 def refuse_others(conn: Connection, place: str, known: int = SCHEMA_VERSION) -> None:
-    """StoreError where a newer ccagent, or another program, has made the tables. Reads only."""
+    """ForeignError where a newer ccagent, or another program, has made the tables. Reads only."""
     version = read_version(conn)
     if version > known:
-        raise StoreError(
+        raise ForeignError(
             f"{place} was written by a newer ccagent (schema {version}, this one knows {known});"
             " upgrade ccagent or name another --db"
         )
     if version == 0 and conn.dialect.name == "sqlite" and scalar(conn, "SELECT 1 FROM sqlite_schema LIMIT 1"):
-        raise StoreError(f"{place} is the SQLite database of another program; name another --db")
+        raise ForeignError(f"{place} is the SQLite database of another program; name another --db")
 
 
 def _set_version(conn: Connection, version: int) -> None:

@@ -1,0 +1,48 @@
+"""Standard input, output and error of a process that somebody else started, and may have left without some of them.
+
+A descriptor that was closed before the start would be given to the first file that is opened: a lock, a socket. What a
+library then writes to "standard error" would land there. And a reader that went away (a log that was rotated by ending
+its collector) must not turn a good end into a bad one: Python ends with 120 where its last flush fails.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import suppress
+from typing import Final
+
+_STREAMS: Final = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
+"""By descriptor: 0, 1, 2."""
+
+
+def hold() -> None:
+    """Open /dev/null in the place of each standard stream that the process was started without."""
+    for number, (name, mode) in enumerate(_STREAMS):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest free descriptor is this one: those below are open by now.
+            os.open(os.devnull, os.O_RDWR)
+            os.set_inheritable(number, True)
+        if getattr(sys, name) is None:
+            # Descriptors of their own objects stay open to the end, as those of the interpreter do.
+            setattr(sys, name, open(number, mode, encoding="utf-8", errors="replace", closefd=False))  # noqa: SIM115
+
+
+def settle() -> None:
+    """Flush standard output and error; where nobody reads any more, what is left goes to /dev/null."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            with suppress(OSError, ValueError):
+                _forget(stream.fileno())
+
+
+def _forget(number: int) -> None:
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, number)
+    finally:
+        os.close(nowhere)

@@ -1,0 +1,46 @@
+"""The man page: made from the command line, read by roff without a complaint."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from ccagent.cli import VERBS, cli
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPT = ROOT / "scripts" / "generate_man.py"
+PAGE = ROOT / "packaging" / "man" / "ccagent.1"
+
+
+def test_a_stale_page_fails_the_check(tmp_path: Path) -> None:
+    (tmp_path / "scripts").mkdir()
+    for name in (SCRIPT.name, "generate_docs.py"):
+        shutil.copy(ROOT / "scripts" / name, tmp_path / "scripts")
+    (tmp_path / "ccagent").symlink_to(ROOT / "ccagent")
+    run = [sys.executable, str(tmp_path / "scripts" / SCRIPT.name)]
+
+    stale = subprocess.run([*run, "--check"], capture_output=True, text=True, timeout=60, check=False)
+    made = subprocess.run(run, capture_output=True, text=True, timeout=60, check=False)
+    fresh = subprocess.run([*run, "--check"], capture_output=True, text=True, timeout=60, check=False)
+
+    assert (stale.returncode, made.returncode, fresh.returncode) == (1, 0, 0)
+    assert "ccagent.1 is stale" in stale.stderr
+    assert (tmp_path / "packaging" / "man" / "ccagent.1").read_text() == PAGE.read_text()
+
+
+@pytest.mark.skipif(not (shutil.which("groff") or shutil.which("mandoc")), reason="there is neither groff nor mandoc")
+def test_roff_reads_it_without_a_complaint_and_shows_every_verb() -> None:
+    command = ["groff", "-man", "-ww", "-Tutf8", "-P-c"] if shutil.which("groff") else ["mandoc", "-Tutf8", "-Wwarning"]
+    done = subprocess.run([*command, str(PAGE)], capture_output=True, text=True, timeout=60, check=False)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    for verb in VERBS:
+        assert f"Usage: ccagent {verb} " in done.stdout
+    group = cli.get_command(click.Context(cli), "db")
+    assert isinstance(group, click.Group)
+    assert [name for name in group.commands if f"ccagent db {name}" not in done.stdout] == []
