@@ -22,9 +22,9 @@ from zoneinfo import ZoneInfo
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.databases import fill, on_both
 from benchmarks.facts import COLUMNS, HOUR, ZONE
-from benchmarks.figures import Figure, conditions, finish, options, percentile
-from benchmarks.queries import fill, own_server
+from benchmarks.figures import Figure, percentile
 from ccagent.alerts.evaluate import evaluate
 from ccagent.alerts.pack import PACK
 from ccagent.alerts.parsing import parse
@@ -197,25 +197,8 @@ def _figure(place: Place, what: str, times: list[float], goal: float | None) -> 
 
 def main() -> None:
     """Measure both."""
-    parser = options(__doc__)
-    parser.add_argument("--facts", type=int, default=FACTS)
-    parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("--database", help="an empty Postgres database to use (postgresql://…)")
-    given = parser.parse_args()
-    taken = conditions()
-    figures = [Figure(what="facts", value=given.facts, unit=""), Figure(what="rules", value=len(RULES), unit="")]
-    samples: dict[str, list[float]] = {}
-    with contextlib.ExitStack() as stack:
-        places = [sqlite(given.facts)]
-        url = given.database or stack.enter_context(own_server())
-        if url is not None:
-            places.append(postgres(url, given.facts))
-        for opened in places:
-            with opened as place:
-                found, times = measure(place, given.rounds)
-            figures += found
-            samples |= times
-    finish("alerts", figures, taken, given.json, samples=samples)
+    rules = Figure(what="rules", value=len(RULES), unit="")
+    on_both("alerts", __doc__, FACTS, ROUNDS, (sqlite, postgres), measure, rules)
 
 
 if __name__ == "__main__":

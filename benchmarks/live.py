@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Final
 
 from ccagent.demo.lines import Ids, Usage, tool_use
 from ccagent.demo.transcript import Session
+
+CALL_USAGE: Final = Usage(input=12, output=80, cache_read=40_000, cache_write=900)
+"""Of each response."""
 
 
 class LiveSession:
@@ -24,8 +28,8 @@ class LiveSession:
         """A response that makes one call."""
         self._open = self._session.ids.tool()
         self._at_now()
-        usage = Usage(input=12, output=80, cache_read=40_000, cache_write=900)
-        self._session.assistant(tool_use(self._open, "Bash", {"command": "true " * 200}), usage=usage, after_ms=0)
+        call = tool_use(self._open, "Bash", {"command": "true " * 200})
+        self._session.assistant(call, usage=CALL_USAGE, after_ms=0)
         self._append()
         return self._open
 

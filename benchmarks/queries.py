@@ -22,10 +22,10 @@ from zoneinfo import ZoneInfo
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.facts import DAY, ZONE, Filler
-from benchmarks.figures import Figure, conditions, finish, options, percentile
+from benchmarks.databases import fill, on_both
+from benchmarks.facts import DAY, ZONE
+from benchmarks.figures import Figure, percentile
 from ccagent.rollups.buckets import bucket_start
-from ccagent.store import schema, view
 from ccagent.store.connection import Connection, SqliteConnection
 from ccagent.store.open import open_reader
 from ccagent.store.queries import BY, usage
@@ -48,18 +48,6 @@ class Place:
     name: str
     open: Opener
     now: int
-
-
-def fill(conn: Connection, facts: int) -> int:
-    """Make the schema, the facts and their rollups; the moment after the last fact."""
-    dialect = conn.dialect.name
-    for statement in (*schema.statements(dialect), *view.statements(dialect)):
-        conn.execute(statement)
-    filler = Filler(conn, facts)
-    now = filler.fill()
-    filler.refresh()
-    filler.touch(now)
-    return now
 
 
 @contextlib.contextmanager
@@ -85,19 +73,6 @@ def postgres(url: str, facts: int) -> Iterator[Place]:
         now = fill(conn, facts)
     yield Place(name="Postgres", open=lambda: contextlib.nullcontext(conn), now=now)
     conn.close()
-
-
-@contextlib.contextmanager
-def own_server() -> Iterator[str | None]:
-    """URL of an empty database on a server that ends with the benchmark; None where there can be none."""
-    from tests.pg import Server, unavailable
-
-    if reason := unavailable():
-        print(f"no Postgres: {reason}")
-        yield None
-        return
-    with Server(settings={"shared_buffers": "256MB"}) as server, server.database() as url:
-        yield url
 
 
 def ask(place: Place, by: str, since: int | None, rounds: int) -> list[float]:
@@ -137,25 +112,7 @@ def _figures(what: str, times: list[float]) -> list[Figure]:
 
 def main() -> None:
     """Measure both."""
-    parser = options(__doc__)
-    parser.add_argument("--facts", type=int, default=FACTS)
-    parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("--database", help="an empty Postgres database to use (postgresql://…)")
-    given = parser.parse_args()
-    taken = conditions()
-    figures: list[Figure] = [Figure(what="facts", value=given.facts, unit="")]
-    samples: dict[str, list[float]] = {}
-    with contextlib.ExitStack() as stack:
-        places = [sqlite(given.facts)]
-        url = given.database or stack.enter_context(own_server())
-        if url is not None:
-            places.append(postgres(url, given.facts))
-        for opened in places:
-            with opened as place:
-                found, times = measure(place, given.rounds)
-            figures += found
-            samples |= times
-    finish("queries", figures, taken, given.json, samples=samples)
+    on_both("queries", __doc__, FACTS, ROUNDS, (sqlite, postgres), measure)
 
 
 if __name__ == "__main__":

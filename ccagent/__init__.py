@@ -1,4 +1,4 @@
-"""Follows Claude Code transcripts and turns them into usage, cost, Prometheus metrics and OpenTelemetry traces."""
+"""Follows the transcripts of Claude Code and Codex: usage, cost, Prometheus metrics, OpenTelemetry."""
 
 from __future__ import annotations
 

@@ -72,7 +72,8 @@ quiet_hours = "off"
 SECRETS_PAGE: Final = """\
 ## Secrets
 
-A header's value, an endpoint or the URL of a channel in the file names a secret and never holds it:
+A header's value, an endpoint, the URL of a channel or the password of a database in the file names a secret and never
+holds it:
 
 - `${VARIABLE}`: of the environment.
 - `${file:PATH}`: of a file that belongs to you, with mode 0600; its content without the line end.

@@ -13,8 +13,7 @@ from urllib.parse import quote, unquote
 
 from ccagent import paths
 from ccagent.config_kinds import Key, Kind
-from ccagent.config_secrets import NAMED as _VARIABLE
-from ccagent.config_secrets import fill, is_spelled_out
+from ccagent.config_secrets import NAMED, fill, is_spelled_out
 from ccagent.errors import ConfigError
 from ccagent.follow.roots import CLAUDE, PREFIXES, Root
 
@@ -24,6 +23,10 @@ if TYPE_CHECKING:
 _KINDED = re.compile(r"([a-z][a-z0-9_-]+):(.*)", re.DOTALL)
 _TRUE: Final = frozenset({"true", "1", "yes", "on"})
 _FALSE: Final = frozenset({"false", "0", "no", "off"})
+_NAMED_HERE: Final = "\0"
+_PASSWORD = re.compile(rf"//[^/?]*:(?!{_NAMED_HERE})[^/?]*@|[?&]password=(?!{_NAMED_HERE})")
+"""A URL with a password that stands in it, once each `${…}` is replaced by _NAMED_HERE."""
+
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 
@@ -188,7 +191,7 @@ def _read_text(key: Key, text: str, place: Place) -> object:
 
 
 def _read_database(key: Key, text: str, place: Place) -> str:
-    """Give the path of the database file, or the URL of a Postgres database with its `${VARIABLES}` filled in.
+    """Give the path of the database file, or the URL of a Postgres database with each `${…}` filled in.
 
     A path in a URL is absolute, with one slash at its beginning or two. A password that stands in the configuration
     file is refused.
@@ -198,20 +201,16 @@ def _read_database(key: Key, text: str, place: Place) -> str:
         return str(_read_path(key, text, place))
     # The text is not repeated: a URL of a server holds a password.
     if scheme in ("postgresql", "postgres"):
-        if place.file is not None and re.search(r"//[^/?]*:(?!\$\{)[^/?]*@|[?&]password=(?!\$\{)", text):
-            raise place.fail(key, "holds no password; write ${A_VARIABLE} for it, or use PGPASSFILE")
-        return _filled(key, text, place)
+        if place.file is not None and _PASSWORD.search(NAMED.sub(_NAMED_HERE, text)):
+            raise place.fail(
+                key,
+                "holds no password; write ${A_VARIABLE}, ${file:PATH} or ${credential:NAME} for it, or use PGPASSFILE",
+            )
+        # Escaped as a URL wants it: a password may hold any sign.
+        return NAMED.sub(lambda match: quote(resolve_text(key, match[0], place), safe=""), text)
     if scheme != "sqlite" or not rest.startswith("/") or not rest.strip("/"):
         raise place.fail(key, "is a path, sqlite:///path or postgresql://…; other databases are not known")
     return "/" + rest.lstrip("/")
-
-
-def _filled(key: Key, url: str, place: Place) -> str:
-    """Replace each `${VARIABLE}` of a URL by what stands in the environment, escaped as a URL wants it."""
-    for variable in _VARIABLE.findall(url):
-        if not place.env.get(variable):
-            raise place.fail(key, f"needs the variable {variable}, which is not set")
-    return _VARIABLE.sub(lambda match: quote(place.env[match[1]], safe=""), url)
 
 
 def _read_path(key: Key, text: str, place: Place) -> Path:

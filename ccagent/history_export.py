@@ -249,7 +249,7 @@ class _Courier:
     def __enter__(self) -> _Courier:
         return self
 
-    def __exit__(self, *raised: object) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._sender is not None:
             self._sender.close()
 

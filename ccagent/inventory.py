@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,9 +26,13 @@ _SIDE_FOLDER: Final = b"/subagents/"
 """Newer clients keep the files of sub-agents below the session's own folder."""
 
 
+Paths = tuple[bytes, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """What lies below one root. `projects` are its folders (0 for Codex, whose folders are days); times in ms UTC."""
+    """What lies below one root. `projects` are its folders (0 for Codex, whose folders are days); times in ms UTC;
+    `unreadable` what may not be read: folders, whose files are in no other number, and files."""
 
     root: Root
     exists: bool
@@ -36,6 +42,7 @@ class Found:
     projects: int = 0
     oldest: int | None = None
     newest: int | None = None
+    unreadable: Paths = ()
 
     def document(self) -> dict[str, Any]:
         """As docs/json.md has it."""
@@ -45,6 +52,7 @@ class Found:
             "path": display(self.root.path), "kind": self.root.kind, "exists": self.exists, "files": self.files,
             "bytes": self.bytes, "sessions": self.sessions, "projects": self.projects,
             "oldest": rfc3339_of(self.oldest), "newest": rfc3339_of(self.newest),
+            "unreadable": [display(path) for path in self.unreadable],
         }  # fmt: skip
 
 
@@ -69,9 +77,12 @@ def _below(root: Root, place: bytes, kinds: Kinds) -> Found:
     files = length = sessions = 0
     projects: set[str] = set()
     changed: list[int] = []
-    for path, status in Walk(place):
+    walk, refused = Walk(place), list[bytes]()
+    for path, status in walk:
         if not kinds.takes(path):
             continue
+        if not os.access(path, os.R_OK):
+            refused.append(path)
         files += 1
         length += status.st_size
         changed.append(status.st_mtime_ns // 1_000_000)
@@ -81,6 +92,7 @@ def _below(root: Root, place: bytes, kinds: Kinds) -> Found:
         root=root, exists=True, files=files, bytes=length, sessions=sessions,
         projects=len(projects) if root.kind == CLAUDE else 0,
         oldest=min(changed, default=None), newest=max(changed, default=None),
+        unreadable=(*(problem.path for problem in walk.problems), *refused),
     )  # fmt: skip
 
 
@@ -107,10 +119,11 @@ def recent(config: Config, now_ms: int) -> dict[str, Any] | None:
     }  # fmt: skip
 
 
-def write_config(path: Path) -> bool:
+def write_config(path: Path, chosen: Mapping[str, object] | None = None) -> bool:
     """Write the commented default configuration (0600, its folder 0700) where no file is; whether it was written.
 
-    Raises ConfigError where the folder cannot be made or the file cannot be written.
+    `chosen` are values of top-level keys that are set in it, not commented. Raises ConfigError where the folder cannot
+    be made or the file cannot be written.
     """
     from ccagent.config_reference import default_file
     from ccagent.errors import ConfigError
@@ -118,13 +131,43 @@ def write_config(path: Path) -> bool:
 
     if path.exists():
         return False
+    text = default_file()
+    for name, value in (chosen or {}).items():
+        # A JSON text or list of texts is one of TOML, too.
+        line = f"{name} = {json.dumps(value, ensure_ascii=False)}"
+        text = re.sub(rf"^# {name} = .*$", lambda _: line, text, count=1, flags=re.MULTILINE)  # noqa: B023 - called here
     create_private(path.parent)
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(default_file())
+            file.write(text)
     except FileExistsError:
         return False  # another one was quicker, or a link leads nowhere: it is its owner's
     except OSError as error:
         raise ConfigError(f"cannot write {display(path)}: {error.strerror}; name another file with --config") from error
     return True
+
+
+def choices(config: Config) -> dict[str, object]:
+    """What options of this call would have to be in the file for the next call to follow the same: values by key.
+
+    A database with a password in its URL is left out: a secret does not belong into the file.
+    """
+    from ccagent.config import OriginKind
+    from ccagent.store.location import parse_database, passwords
+
+    def given(name: str) -> bool:
+        return config.origins[name].kind is OriginKind.FLAG
+
+    chosen: dict[str, object] = {}
+    # A folder that is not there may be a slip: the next call had better not look for it in silence.
+    if given("sources") and all(root.path.is_dir() for root in config.sources):
+        places = [
+            ("" if root.kind == CLAUDE else f"{root.kind}:") + str(root.path.absolute()) for root in config.sources
+        ]
+        if all(place.isprintable() for place in places):
+            chosen["sources"] = places
+    if given("database") and not passwords(config.database):
+        named = parse_database(config.database, config.paths.state_dir)
+        chosen["database"] = config.database if named.kind == "postgres" else str(Path(named.target).absolute())
+    return chosen

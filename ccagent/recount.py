@@ -24,7 +24,7 @@ from typing import Final
 
 from ccagent.follow.roots import CLAUDE, CODEX, Kinds
 from ccagent.recount_codex import Rollout, Thing
-from ccagent.recount_lines import MAX_LINE, Json, Lines, complete_lines, pieces_of, transcript_files
+from ccagent.recount_lines import MAX_LINE, Json, Lines, complete_lines, pieces_of
 from ccagent.tally import COUNTERS, KIND, NAME, NEVER, NO_TEXT, SEEN, Entry, Kind, Seen, Tally
 
 TOKENS: Final = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
@@ -90,7 +90,6 @@ class Recount:
     files: int = 0
     lines: int = 0
     bad_lines: int = 0
-    blank_lines: int = 0
     broken: int = 0
     """Pieces of lines that do not decode."""
     bytes_read: int = 0
@@ -140,7 +139,6 @@ class Recount:
     def add_line(self, raw: bytes) -> None:
         """Count one line."""
         if not raw.strip():
-            self.blank_lines += 1
             return
         self.lines += 1
         found, bad, broken = pieces_of(raw)
@@ -340,17 +338,6 @@ def amounts_of_call(seen: int) -> Iterator[str]:
         yield "tool_results"
     if seen & Seen.FAILED:
         yield "tool_errors"
-
-
-def recount(root: Path, max_line: int = MAX_LINE) -> Json:
-    """The totals of all transcripts below `root`; files that cannot be read are left out."""
-    count = Recount()
-    for path in transcript_files(root):
-        try:
-            count.add_file(path, max_line=max_line)
-        except OSError:
-            continue
-    return count.totals()
 
 
 def moment(text: object) -> int | None:

@@ -71,12 +71,6 @@ def pieces_of(raw: bytes) -> tuple[list[Json], bool, bool]:
     return ([value], False, False) if isinstance(value, dict) else ([], True, True)
 
 
-def objects_of(raw: bytes) -> tuple[list[Json], bool]:
-    """The whole objects on a line, and whether the line is bad."""
-    found, bad, _ = pieces_of(raw)
-    return found, bad
-
-
 def _recovered(raw: bytes) -> tuple[list[Json], bool, bool]:
     words = raw.removeprefix(BYTE_ORDER_MARK).replace(b"\0", b"").decode("utf-8", "replace")
     decoder = json.JSONDecoder()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,6 +35,14 @@ def environment_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator
         yield
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int | None:
+    """With `-n auto` one worker more than cores: tests wait for real processes a good part of their time."""
+    if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
+        return None
+    return (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1) + 1
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Tests marked `corpus` skip, with the reason, where no corpus is named; see also `_not_on_postgres`."""
     left_out = [item for item in items if _not_on_postgres(item)]
@@ -56,6 +65,17 @@ def _not_on_postgres(item: pytest.Item) -> bool:
         return False
     long = getattr(getattr(item, "obj", None), "is_hypothesis_test", False) and not os.environ.get(NO_SKIPS_VARIABLE)
     return long or item.get_closest_marker("sqlite") is not None
+
+
+def pytest_collection_finish() -> None:
+    """What the collected tests consist of is no garbage: a store that tidies up collects without walking over it."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_unconfigure() -> None:
+    """Libraries that look for leaks at the end find none."""
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="session")

@@ -312,6 +312,32 @@ def test_a_password_in_the_file_is_refused_and_a_variable_is_filled_in(tmp_path:
         load({}, HOME, file)
 
 
+@pytest.mark.parametrize("form", ["//ann:{}@db/facts", "//db/facts?user=ann&password={}"])
+def test_the_databases_password_may_come_from_a_file_or_the_service_manager(tmp_path: Path, form: str) -> None:
+    secret = tmp_path / "own" / "word"
+    secret.parent.mkdir()
+    secret.write_text("s/cr:t\n")
+    secret.chmod(0o600)
+    file = tmp_path / "config.toml"
+    found = []
+    for named in (f"${{file:{secret}}}", "${credential:word}"):
+        file.write_text(f'database = "postgresql:{form.format(named)}"\n')
+        found.append(load({}, {**HOME, "CREDENTIALS_DIRECTORY": str(secret.parent)}, file))
+
+    assert {config.database for config in found} == {f"postgresql:{form.format('s%2Fcr%3At')}"}
+    with pytest.raises(ConfigError, match="needs the credential word"):
+        load({}, HOME, file)
+
+
+@pytest.mark.parametrize("form", ["//ann:x{}@db/facts", "//db/facts?password=x{}", "//ann:{0}:b{0}@db:c@d/facts"])
+def test_a_password_beside_what_is_filled_in_is_refused_all_the_same(tmp_path: Path, form: str) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text(f'database = "postgresql:{form.format("${credential:word}")}"\n')
+
+    with pytest.raises(ConfigError, match="holds no password"):
+        load({}, HOME, file)
+
+
 def test_budgets_of_labels_are_read_from_file_and_variable(tmp_path: Path) -> None:
     text = "[metrics]\nlabel_budgets = { tool = 80, model = 5 }"
 

@@ -11,8 +11,9 @@ from types import ModuleType
 import orjson
 import pytest
 
-from ccagent.recount import Reading, Recount, moment, recount
-from ccagent.recount_lines import complete_lines, objects_of, transcript_files
+from ccagent.recount import Reading, Recount, moment
+from ccagent.recount_lines import complete_lines, pieces_of, transcript_files
+from tests.recounting import recount
 from tests.transcripts import (
     Session,
     Tree,
@@ -185,7 +186,7 @@ def test_wrong_shapes_spoil_the_field_and_not_the_record() -> None:
          "separators", "deep"],
 )  # fmt: skip
 def test_whole_objects_are_recovered_from_the_start_of_a_line(line: bytes, objects: int, bad: bool) -> None:
-    found, is_bad = objects_of(line)
+    found, is_bad, _ = pieces_of(line)
 
     assert (len(found), is_bad) == (objects, bad)
 

@@ -330,7 +330,8 @@ def pruned_for_real(ground: Ground, now_ms: int) -> int:
     from zoneinfo import ZoneInfo
 
     from ccagent.store.open import open_reader
-    from ccagent.store.retention import Pruning, Rules
+    from ccagent.store.retention import Pruning
+    from ccagent.store.retention_rules import Rules
     from ccagent.store.rollups import refresh
     from tests.verifying import ZONE
 

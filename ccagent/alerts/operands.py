@@ -33,7 +33,6 @@ def _operand(number: str = "") -> str:
     )
 
 
-_ONE: Final = re.compile(_operand())
 _EXPRESSION: Final = re.compile(
     rf"\s*{_operand()}(?:\s*/\s*{_operand('2')})?\s*(?:(?P<operator>>=|<=|>|<)\s*(?P<number>[-+0-9.eE_]+)\s*)?"
 )
@@ -66,17 +65,6 @@ def dump(operand: Operand) -> dict[str, Any]:
         found["where"] = {dimension: list(values) for dimension, values in operand.where}
     found["aggregation"] = str(operand.aggregation)
     return found
-
-
-def parse_operand(text: str, scope: Scope = Scope.GLOBAL) -> Operand:
-    """The operand of `metric`, `metric{label=value|other, label="any text"}` or `aggregation(…)` of one of these.
-
-    Raises AlertRuleError for anything else.
-    """
-    match = _ONE.fullmatch(text.strip())
-    if match is None or bool(match["aggregation"]) != bool(match["close"]):
-        raise AlertRuleError("metric", f"is written otherwise than {text!r}", _FORM)
-    return read(_keys(match, ""), scope)[0]
 
 
 def parse_expression(text: str) -> dict[str, Any]:

@@ -7,7 +7,6 @@ A rule that would fire every day teaches people to ignore it, so none of those t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Final
 
 from ccagent.alerts.budgets import Budgets, Document, budget_rules, burn_rate
@@ -393,5 +392,3 @@ _OWN: Final[tuple[Document, ...]] = (
 
 PACK: Final[tuple[Document, ...]] = pack()
 """All rules as they are without a budget in the configuration."""
-
-PACK_BY_ID: Final[Mapping[str, Document]] = {str(document["id"]): document for document in PACK}

@@ -19,8 +19,6 @@ from typing import Any, Final, TypeVar
 from ccagent.alerts import condition_document, durations, schedules, template
 from ccagent.alerts.faults import AlertRuleError as AlertRuleError
 from ccagent.alerts.faults import nearest
-from ccagent.alerts.operands import parse_expression as parse_expression
-from ccagent.alerts.operands import parse_operand as parse_operand
 from ccagent.alerts.rule import RULE_ID_LENGTH, Condition, Rule, Scope, Severity
 
 RULE_KEYS: Final = (

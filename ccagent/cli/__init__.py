@@ -95,7 +95,7 @@ class LazyGroup(click.Group):
 @click.version_option(__version__, "-V", "--version", message="ccagent %(version)s")
 @click.pass_context
 def cli(ctx: click.Context) -> None:
-    """Follows Claude Code transcripts: usage, cost, Prometheus metrics and OpenTelemetry traces.
+    """Follows the transcripts of Claude Code and Codex: usage, cost, Prometheus metrics, OpenTelemetry.
 
     Without a verb it shows the status. Nothing leaves this machine unless you name where to.
     """

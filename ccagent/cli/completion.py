@@ -6,6 +6,12 @@ import click
 
 _SHELLS = ("bash", "zsh", "fish")
 
+_FIRST_CALL = "$zsh_eval_context[-1] == loadautofunc"
+"""How click's script for zsh knows that it stands in a file of functions. That holds for its first call alone: the second
+one completes nothing."""
+
+_EVERY_CALL = f"{_FIRST_CALL} || $funcstack[1] == _ccagent"
+
 
 @click.command(name="completion")
 @click.argument("shell", type=click.Choice(_SHELLS))
@@ -24,4 +30,4 @@ def command(ctx: click.Context, shell: str) -> None:
     assert found is not None
     # Not the shell's own `source`: bash's starts a bash to ask for its version, which need not be there.
     text = ShellComplete.source(found(ctx.find_root().command, {}, "ccagent", "_CCAGENT_COMPLETE"))
-    click.echo(text)
+    click.echo(text.replace(_FIRST_CALL, _EVERY_CALL))

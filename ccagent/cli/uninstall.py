@@ -5,13 +5,20 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from ccagent.cli.options import config_option, db_option, load_config
-from ccagent.cli.output import size
+from ccagent.cli.options import config_option, db_option, json_option, load_config
+from ccagent.cli.output import print_json, size
 from ccagent.errors import ConfigError, InstanceRunningError, UsageError
 from ccagent.paths import display, resolve
+
+if TYPE_CHECKING:
+    from ccagent.leavings import Leaving, Plan
+    from ccagent.store.location import Database
+
+SCHEMA_VERSION: Final = 1
 
 
 @click.command(name="uninstall")
@@ -20,7 +27,8 @@ from ccagent.paths import display, resolve
 @click.option("-y", "--yes", is_flag=True, help="Remove without asking.")
 @db_option
 @config_option
-def command(purge: bool, dry_run: bool, yes: bool, db: str | None, config_path: Path | None) -> None:
+@json_option
+def command(purge: bool, dry_run: bool, yes: bool, db: str | None, config_path: Path | None, as_json: bool) -> None:
     """Remove what ccagent has written, showing each file first; transcripts are never touched.
 
     Without --purge database, backups and configuration stay. The program itself is removed by what has installed it:
@@ -39,38 +47,76 @@ def command(purge: bool, dry_run: bool, yes: bool, db: str | None, config_path: 
         database, file = parse_database(db or str(places.database), places.state_dir), config_path
         click.echo(f"ccagent: {error}; what lies in the usual places is removed", err=True)
     asked = not yes and not dry_run
-    if asked and not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if asked and (as_json or not (sys.stdin.isatty() and sys.stdout.isatty())):
         raise UsageError("nothing is removed without a word of yours: --yes removes, --dry-run shows what would go")
-    _service(dry_run=True)
+    service = _service(dry_run=True)
     work = leavings.plan(places, database, purge=purge, config_file=file)
+    if not as_json:
+        _show(service, work, database)
+    gone: list[Path] = []
+    if not dry_run:
+        if asked and not click.confirm("Remove the service and these files?", default=False):
+            click.echo("nothing was removed")
+            return
+        shown, service = service, _service(dry_run=False)
+        for line in service if not as_json else ():
+            if line not in shown:
+                click.echo(f"service {line}")  # what only came to light by doing it
+        if (pid := holder(database.sidecar)) is not None:
+            raise InstanceRunningError(
+                f"a ccagent runs (process {pid or 'unknown'}) and would write these files anew; none was removed:"
+                " stop it, then call again"
+            )
+        work = leavings.plan(places, database, purge=purge, config_file=file)
+        gone = leavings.remove(work)
+    if as_json:
+        document = _document(service, work, gone, database)
+        print_json({"schema_version": SCHEMA_VERSION, "dry_run": dry_run, "purge": purge, **document})
+        return
+    if not dry_run:
+        click.echo("removed; what is not listed was not ccagent's")
+    click.echo(f"the program itself: {removal(Path(sys.prefix))}")
+
+
+def _show(service: list[str], work: Plan, database: Database) -> None:
+    for line in service:
+        click.echo(f"service {line}")
     for leaving in work.removed:
         click.echo(f"remove  {display(leaving.path)} ({size(leaving.bytes)})")
     for leaving in work.kept:
         click.echo(f"keep    {display(leaving.path)} ({size(leaving.bytes)}); --purge removes it")
     if database.kind == "postgres":
         click.echo("keep    the Postgres database: its owner drops it")
-    if not dry_run:
-        if asked and not click.confirm("Remove the service and these files?", default=False):
-            click.echo("nothing was removed")
-            return
-        _service(dry_run=False)
-        if (pid := holder(database.sidecar)) is not None:
-            raise InstanceRunningError(
-                f"a ccagent runs (process {pid or 'unknown'}) and would write these files anew; stop it, then call again"
-            )
-        leavings.remove(leavings.plan(places, database, purge=purge, config_file=file))
-        click.echo("removed; what is not listed was not ccagent's")
-    click.echo(f"the program itself: {removal(Path(sys.prefix))}")
 
 
-def _service(*, dry_run: bool) -> None:
-    """Stop and remove the service, or show what that would do; nothing where the platform has no service manager."""
+def _document(service: list[str], work: Plan, gone: list[Path], database: Database) -> dict[str, Any]:
+    """As docs/json.md has it."""
+    from ccagent.installation import removal
+
+    def listed(leavings: tuple[Leaving, ...]) -> list[dict[str, object]]:
+        return [{"path": display(each.path), "sort": each.sort.value, "bytes": each.bytes} for each in leavings]
+
+    return {
+        "service": service,
+        "removed": listed(work.removed),
+        "kept": listed(work.kept),
+        "folders": [display(folder) for folder in gone],
+        "served_database": database.display if database.kind == "postgres" else None,
+        "program": removal(Path(sys.prefix)),
+    }
+
+
+def _service(*, dry_run: bool) -> list[str]:
+    """Stop and remove the service, or only tell what that would do, a line a step; none where the platform has no service
+    manager."""
     from ccagent.errors import ServiceError
     from ccagent.install.managing import choose
     from ccagent.install.steps import Hands
 
+    said: list[str] = []
     try:
         manager = choose(os.environ)
     except ServiceError:
-        return
-    manager.uninstall(Hands(os.environ, lambda line: click.echo(f"service {line}"), dry_run))
+        return said
+    manager.uninstall(Hands(os.environ, said.append, dry_run))
+    return said

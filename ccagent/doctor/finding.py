@@ -56,3 +56,25 @@ def worst(findings: Iterable[Finding]) -> State:
 def counted(number: int, one: str, many: str = "") -> str:
     """A number with its noun: "1 file", "3 files"."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+_SIZES: Final = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
+
+
+def amount(size: int) -> str:
+    """Bytes for eyes: "778 B", "50.5 kB", "85.3 MB"."""
+    for unit, name in _SIZES:
+        if size >= unit:
+            return f"{size / unit:,.1f} {name}"
+    return f"{size} B"
+
+
+_TIMES: Final = ((86_400, "day"), (3_600, "hour"), (60, "minute"))
+
+
+def duration(seconds: float) -> str:
+    """A time for eyes, in its greatest unit: "3 minutes", "1 hour"."""
+    for unit, name in _TIMES:
+        if seconds >= unit:
+            return counted(int(seconds // unit), name)
+    return counted(max(0, int(seconds)), "second")

@@ -12,7 +12,7 @@ from ccagent.config import Config
 from ccagent.follow.roots import CLAUDE, Kinds, Root, default_roots, resolve_roots
 from ccagent.follow.scan import Walk
 from ccagent.paths import home
-from ccagent.service.live import read_status
+from ccagent.service.live import last_seen_ms, read_status
 from ccagent.store.instance import holder
 from ccagent.store.location import Database, parse_database
 
@@ -45,6 +45,8 @@ class Ground:
         found = read_status(self.database.sidecar) if self.pid is not None else None
         self.live: Mapping[str, Any] | None = found if found and found.get("pid") == self.pid else None
         """What the running daemon tells of itself."""
+        self.died_ms = last_seen_ms(self.database.sidecar) if self.pid is None else None
+        """When a daemon was last alive that ended without a word; None where the last one ended in order."""
         self.roots: list[Root] = list(config.sources) or default_roots(env, home(env))
 
     @property

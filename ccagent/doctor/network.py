@@ -37,6 +37,9 @@ EXPORTER: Final = "OTEL_METRICS_EXPORTER"
 WELL: Final = (None, "active", "disabled")
 """States of a destination in which a problem is of the past, or of a part that was set aside."""
 
+UNREACHED: Final = "(UNAVAILABLE)"
+"""What gRPC says of every connection that comes to nothing."""
+
 _CODE: Final = re.compile(r"(?:[1-5]\d\d(?= )|[A-Z_]{5,19}(?=:))")
 """How a judged answer begins: a status of HTTP or a code of gRPC."""
 
@@ -97,6 +100,8 @@ def _bind(host: str, number: int) -> int | None:
 
 def _taken(ground: Ground, number: int) -> Finding:
     pid = listener_pid(number)
+    if pid is not None and pid == ground.pid:
+        return _page(f"http://{ground.config.listen}")
     program = "" if pid is None else command_of(pid)
     by = "a process that this user may not look into" if pid is None else f"process {pid} ({program or 'unnamed'})"
     suspected = number == EXPORTER_PORT and pid != ground.pid
@@ -156,14 +161,49 @@ def _asked(name: str, target: Destination) -> Finding:
     from ccagent.otel_status import advice
 
     kind, said, words = ask(target)
-    if kind == "refused":
-        return fail("collector", f"{name}: {said}", advice(None, words) or "see the receiver's log")
-    return ok("collector", f"{name}: {said}")
+    if kind != "refused":
+        return ok("collector", f"{name}: {said}")
+    if found := _on_the_way(target):
+        return fail("collector", f"{name}: {found[0]}", found[1])
+    todo = advice(None, words) or "see the receiver's log"
+    if "wrong_version_number" in words.lower().replace(" ", "_"):
+        todo = "it speaks plain text there, and the endpoint begins with https: write http, or its TLS port"
+    elif "certificate" not in todo and (UNREACHED in said or "Error)" in said):
+        said = f"somebody listens there, and no OTLP answer comes over {target.protocol}"
+        todo = "check otlp.protocol (4317 is usual for grpc, 4318 for http/protobuf), http or https, and the receiver's log"
+    return fail("collector", f"{name}: {said}", todo)
+
+
+def _on_the_way(target: Destination) -> tuple[str, str] | None:
+    """What keeps a request from arriving at all, and what to do; None where somebody listens there."""
+    parts = urlsplit(target.url)
+    number = parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        socket.create_connection((parts.hostname or "", number), timeout=ANSWER_SECONDS).close()
+    except socket.gaierror:
+        return "its host name is not known", "correct the endpoint, or see to the network's name service"
+    except ConnectionRefusedError:
+        return (
+            f"nobody listens on its port {number}",
+            "start the receiver, or correct the endpoint's port",
+        )
+    except TimeoutError:
+        return (
+            f"no connection within {ANSWER_SECONDS:.0f} s",
+            "see to the network, a firewall, or the endpoint's address",
+        )
+    except OSError as error:
+        return (
+            f"it cannot be reached ({errno.errorcode.get(error.errno or 0, type(error).__name__)})",
+            "see to the network",
+        )
+    return None
 
 
 def ask(target: Destination) -> tuple[str, str, str]:
     """Send a request without any item: `answers` or `refused`, what to say of it, and the receiver's words, which may hold
     anything."""
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # or the library writes into the report, before it is asked
     from ccagent.export.otlp.sender import make_sender
     from ccagent.export.otlp.verdict import Kind
 

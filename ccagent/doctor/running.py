@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from ccagent import __version__
-from ccagent.doctor.finding import Finding, counted, fail, ok, warn
+from ccagent.doctor.finding import Finding, counted, duration, fail, ok, warn
 from ccagent.doctor.ground import Ground
 
 MANY_RESTARTS: Final = 3
@@ -18,16 +18,24 @@ _VERSION: Final = re.compile(r"\d+(?:\.\d+){1,3}[a-z0-9.+-]{0,20}")
 
 def daemon(ground: Ground) -> Iterator[Finding]:
     """Whether it runs, and how many problems it tells of."""
-    if ground.pid is None:
+    if ground.pid is None and ground.died_ms is not None:
+        ago = duration((ground.now_ms - ground.died_ms) / 1_000)
+        yield warn(
+            "daemon", f"it does not run: it was killed, or the machine lost its power, about {ago} ago",
+            "start it again (`ccagent service restart`, or `ccagent run`): it goes on where it stood, nothing is lost",
+        )  # fmt: skip
+    elif ground.pid is None:
         yield warn("daemon", "it does not run", "`ccagent run` starts it; nothing is lost, the transcripts wait")
     elif ground.live is None:
-        said = f"process {ground.pid or 'unknown'} holds the database and tells nothing: a verb that writes, or a start"
-        yield ok("daemon", said)
+        said = (
+            f"process {ground.pid or 'unknown'} holds the database and tells nothing: a verb that writes, a start, or"
+        )
+        yield ok("daemon", f"{said} a daemon that cannot write its status")
     elif problems := len(ground.live.get("problems") or ()):
         yield warn("daemon", f"it runs and tells of {counted(problems, 'problem')}", "`ccagent status` shows them")
     else:
-        hours = max(0, ground.now_ms - int(ground.live.get("started_ms") or ground.now_ms)) / 3_600_000
-        yield ok("daemon", f"it runs as process {ground.pid}, for {hours:,.1f} h")
+        seconds = max(0, ground.now_ms - int(ground.live.get("started_ms") or ground.now_ms)) / 1_000
+        yield ok("daemon", f"it runs as process {ground.pid}, for {duration(seconds)}")
 
 
 def service(ground: Ground) -> Iterator[Finding]:
@@ -63,8 +71,9 @@ def version(ground: Ground) -> Iterator[Finding]:
     running = told if _VERSION.fullmatch(told) else "an older version"
     if told != __version__:
         yield warn(
-            "version", f"{running} runs, {__version__} is installed", "restart the daemon to use what is installed"
-        )
+            "version", f"{running} runs, {__version__} is installed",
+            "restart the daemon to use what is installed: `ccagent service restart`, or end `ccagent run` and start it",
+        )  # fmt: skip
     elif not ground.live.get("reload_ok", True):
         todo = "`ccagent config check` says what is wrong; the daemon goes on with what it had"
         yield warn("version", f"{told} runs; its last reload of the configuration failed", todo)

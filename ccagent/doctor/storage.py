@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from ccagent.doctor.finding import Finding, counted, fail, ok, warn
+from ccagent.doctor.finding import Finding, amount, counted, fail, ok, warn
 from ccagent.doctor.ground import Ground
 from ccagent.errors import AwayError, CcagentError, ConfigError, DamagedError, NoDataError
 from ccagent.store.size import file_size
@@ -19,6 +19,9 @@ WAL_BYTES: Final = 256 * 1024 * 1024
 
 LEAST_BYTES: Final = 64 * 1024 * 1024
 """With less a migration, a backup or a burst of sessions fails."""
+
+FULL_BYTES: Final = 1024 * 1024
+"""With less on it a disk is full for a database."""
 
 ROOM: Final = 1.5
 """Free bytes by the size of the database: a backup, and some growth."""
@@ -53,7 +56,11 @@ def database(ground: Ground) -> Iterator[Finding]:
     except NoDataError:
         yield ok("database", "it is empty: the first `ccagent run` makes its tables")
     except CcagentError:
-        yield fail("database", "it cannot be read", "`ccagent db check` says why")
+        if _free(ground) < FULL_BYTES:
+            # Even reading takes a file beside it.
+            yield fail("database", "it cannot be read: its disk is full", "free some space")
+        else:
+            yield fail("database", "it cannot be read", "`ccagent db check` says why")
 
 
 def _opened(ground: Ground) -> Iterator[Finding]:
@@ -81,11 +88,11 @@ def _opened(ground: Ground) -> Iterator[Finding]:
             "database", said, "`ccagent status` says what was saved; remove the file when you have no use for it"
         )
     elif named.kind == "sqlite" and (wal := file_size(f"{named.target}-wal")) > WAL_BYTES:
-        yield warn("database", f"its log has {wal / 1e6:,.0f} MB", "`ccagent status` names who reads and holds it up")
+        yield warn("database", f"its log has {amount(wal)}", "`ccagent status` names who reads and holds it up")
     elif ground.deep:
         yield _checked(ground, kind, version)
     else:
-        size = f", {file_size(named.target) / 1e6:,.1f} MB" if named.kind == "sqlite" else ""
+        size = f", {amount(file_size(named.target))}" if named.kind == "sqlite" else ""
         yield ok("database", f"{kind}, schema {version}{size}")
 
 
@@ -139,18 +146,23 @@ def permissions(ground: Ground) -> Iterator[Finding]:
 def disk(ground: Ground) -> Iterator[Finding]:
     """Whether the disk of the database has room, in bytes and in files."""
     folder = _nearest(Path(ground.database.sidecar).parent)
-    free = shutil.disk_usage(folder).free
+    free = _free(ground)
     figures = os.statvfs(folder)
     size = file_size(ground.database.target) if ground.database.kind == "sqlite" else 0
     todo = "free some space; what comes meanwhile is read from the transcripts later"
     if free < LEAST_BYTES:
-        yield fail("disk", f"{free / 1e6:,.0f} MB are free", todo)
+        yield fail("disk", f"{amount(free)} are free", todo)
     elif figures.f_files and not figures.f_favail:
         yield fail("disk", "no further file can be made: the file system is out of inodes", todo)
     elif free < size * ROOM:
-        yield warn("disk", f"{free / 1e6:,.0f} MB are free, the database has {size / 1e6:,.0f} MB", todo)
+        yield warn("disk", f"{amount(free)} are free, the database has {amount(size)}", todo)
     else:
-        yield ok("disk", f"{free / 1e9:,.1f} GB are free")
+        yield ok("disk", f"{amount(free)} are free")
+
+
+def _free(ground: Ground) -> int:
+    """Bytes that are free where the database lies."""
+    return shutil.disk_usage(_nearest(Path(ground.database.sidecar).parent)).free
 
 
 def _nearest(folder: Path) -> Path:

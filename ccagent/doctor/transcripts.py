@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
-from ccagent.doctor.finding import Finding, counted, fail, ok, warn
+from ccagent.doctor import inotify
+from ccagent.doctor.finding import Finding, amount, counted, duration, fail, ok, warn
 from ccagent.doctor.ground import Ground
 from ccagent.follow.roots import PREFIXES
 from ccagent.follow.state import GONE
@@ -17,6 +18,9 @@ LAG_SECONDS: Final = 60.0
 
 AHEAD_MS: Final = 5 * 60 * 1_000
 """Files changed so far in the future mean that a clock was set."""
+
+UNFINISHED_BYTES: Final = 1_000_000
+"""Of a line without its end. What is longer is taken for something to take in, and not read."""
 
 _CLIENTS: Final = {"claude": "Claude Code", "codex": "Codex"}
 
@@ -34,8 +38,10 @@ def roots(ground: Ground) -> Iterator[Finding]:
             )  # fmt: skip
         return
     said = [_told(ground, kind) for kind in PREFIXES if any(tree.kind == kind for tree in ground.trees)]
-    if not ground.files:
-        yield warn("roots", f"{'; '.join(said)}", "start a session; it is found by itself")
+    if not ground.files and any(tree.refused for tree in ground.trees):
+        yield warn("roots", "; ".join(said), "see the next line: what may not be read is not counted")
+    elif not ground.files:
+        yield warn("roots", "; ".join(said), "start a session; it is found by itself")
     else:
         yield ok("roots", "; ".join(said))
 
@@ -44,7 +50,7 @@ def _told(ground: Ground, kind: str) -> str:
     trees = [tree for tree in ground.trees if tree.kind == kind]
     files = sum(len(tree.files) for tree in trees)
     size = sum(length for tree in trees for length, _ in tree.files.values())
-    return f"{_CLIENTS.get(kind, kind)}: {counted(len(trees), 'root')}, {counted(files, 'file')}, {size / 1e6:,.1f} MB"
+    return f"{_CLIENTS.get(kind, kind)}: {counted(len(trees), 'root')}, {counted(files, 'file')}, {amount(size)}"
 
 
 def readable(ground: Ground) -> Iterator[Finding]:
@@ -53,14 +59,17 @@ def readable(ground: Ground) -> Iterator[Finding]:
     if refused:
         yield fail(
             "transcripts", f"{counted(refused, 'file or folder', 'files or folders')} below the roots may not be read",
-            "make them readable for the user that ccagent runs as; `ccagent backfill --dry-run` lists the folders",
+            "make them readable for the user that ccagent runs as; `ccagent init --dry-run` names them",
         )  # fmt: skip
     elif ground.trees:
         yield ok("transcripts", "all of them may be read")
 
 
-def watching(ground: Ground, limit: int | None = None) -> Iterator[Finding]:
-    """Whether changes are heard of at once, or only found by the scan. `limit` None: the system's."""
+def watching(
+    ground: Ground, limit: int | None = None, listeners: Callable[[int], int] = inotify.obtainable
+) -> Iterator[Finding]:
+    """Whether changes are heard of at once, or only found by the scan. `limit` None: the system's. `listeners`: how many
+    of so many sources of events can be had."""
     limit = system_watch_limit() if limit is None else limit
     folders = sum(tree.directories for tree in ground.trees)
     far = sorted({kind for tree in ground.trees if (kind := remote_filesystem(tree.root))})
@@ -76,6 +85,13 @@ def watching(ground: Ground, limit: int | None = None) -> Iterator[Finding]:
         yield warn(
             "watching", f"{folders:,} folders are to be watched and this user may watch {limit:,}",
             f"raise the limit: sysctl fs.inotify.max_user_watches={_rounded(folders)}",
+        )  # fmt: skip
+    elif ground.pid is None and (had := listeners(len(ground.trees))) < len(ground.trees):
+        allowed = inotify.instance_limit()
+        yield warn(
+            "watching", f"{counted(len(ground.trees), 'root')} to listen to, and this user may open {had} more listeners"
+            + (f" ({allowed:,} in all)" if allowed is not None else ""),
+            f"end programs that watch files, or raise the limit: sysctl fs.inotify.max_user_instances={2 * max(allowed or 0, 128)}",
         )  # fmt: skip
     else:
         bound = "the system sets no limit" if limit is None else f"{limit:,} are allowed"
@@ -100,24 +116,51 @@ def offsets(ground: Ground) -> Iterator[Finding]:
     states = {state.path: state for state in stored_states(ground.config)}
     known = {path: state for path, state in states.items() if path in ground.files}
     shorter = sum(ground.files[path][0] < state.offset for path, state in known.items())
-    gone = sum(state.state == GONE or not os.path.lexists(path) for path, state in states.items())
-    left = sum(max(0, size - known[path].offset) if path in known else size for path, (size, _) in ground.files.items())
-    behind = sum(size > (known[path].offset if path in known else 0) for path, (size, _) in ground.files.items())
+    gone = sum(state.state == GONE or _vanished(path) for path, state in states.items())
+    begun = {path: known[path].offset if path in known else 0 for path in ground.files}
+    unread = {path: size - begun[path] for path, (size, _) in ground.files.items() if size > begun[path]}
+    left = sum(unread.values())
+    # A line that nobody has finished is waited for: it is nothing to act on.
+    waiting = {path for path, size in unread.items() if path in known and _unfinished(path, begun[path], size)}
+    behind = [path for path in unread if path not in waiting] if ground.pid is None else []
     said = f"{counted(len(known), 'file')} known, {counted(gone, 'file')} gone since and kept"
     if shorter:
         yield warn(
             "offsets", f"{counted(shorter, 'file')} shorter than what was read: cut or replaced",
             "nothing by hand: the next scan reads such files again; `ccagent verify` compares afterwards",
         )  # fmt: skip
-    elif ground.pid is None and behind:
+    elif behind:
         yield warn(
-            "offsets", f"{left / 1e6:,.1f} MB of {counted(behind, 'file')} not taken in yet ({said})",
+            "offsets", f"{amount(sum(unread[path] for path in behind))} of {counted(len(behind), 'file')} not taken in yet ({said})",
             "`ccagent run` follows them, `ccagent backfill` takes them in once",
         )  # fmt: skip
     else:
         yield ok(
-            "offsets", said + (f", {left:,} B at their ends are still to come" if left else ", read to their ends")
+            "offsets", said + (f", {amount(left)} at their ends are still to come" if left else ", read to their ends")
         )
+
+
+def _vanished(path: bytes) -> bool:
+    """Whether it is certain that nothing is there: a folder that refuses a look says nothing of what is in it."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _unfinished(path: bytes, offset: int, size: int) -> bool:
+    """Whether the `size` bytes that follow the offset are one line without its end."""
+    if size > UNFINISHED_BYTES:
+        return False
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123 - a path of bytes
+            file.seek(offset)
+            return b"\n" not in file.read(size)
+    except OSError:
+        return False
 
 
 def lag(ground: Ground) -> Iterator[Finding]:
@@ -129,18 +172,18 @@ def lag(ground: Ground) -> Iterator[Finding]:
     seconds = 0.0 if oldest is None or not unread else max(0.0, (ground.now_ms - int(oldest)) / 1_000)
     if not live.get("caught_up"):
         speed = float(live.get("bytes_per_second") or 0)
-        yield ok(
-            "lag", f"reading history: {unread / 1e6:,.1f} MB left" + (f" at {speed / 1e6:.1f} MB/s" if speed else "")
-        )
+        yield ok("lag", f"reading history: {amount(unread)} left" + (f" at {speed / 1e6:.1f} MB/s" if speed else ""))
     elif live.get("paused"):
         yield fail("lag", "nothing is taken in: the database's log is too long", "`ccagent status` names who reads it")
     elif seconds > LAG_SECONDS:
         yield warn(
-            "lag", f"{unread:,} B unread, the oldest for {seconds:,.0f} s",
+            "lag", f"{amount(unread)} unread, the oldest for {duration(seconds)}",
             "`ccagent status` shows problems; where there are none, the machine is too busy",
         )  # fmt: skip
     else:
-        yield ok("lag", f"{unread:,} B unread; {int(live.get('pending_bytes') or 0):,} B of unfinished lines wait")
+        yield ok(
+            "lag", f"{amount(unread)} unread; {amount(int(live.get('pending_bytes') or 0))} of unfinished lines wait"
+        )
 
 
 def clock(ground: Ground) -> Iterator[Finding]:

@@ -43,6 +43,8 @@ class Discovery:
         self._wanted = wanted
         self._refused: set[bytes] = set()
         self.scanned = False
+        self.turned: Callable[[], None] = lambda: None
+        """Called for each transcript that a scan comes by: over a slow network a scan takes minutes."""
 
     def scan(self, hints: set[bytes], watching: bool) -> ScanReport:
         """Looks at every file there is. `hints`: what the watcher announced; all else that changed was missed."""
@@ -59,6 +61,7 @@ class Discovery:
             walk = Walk(root)
             watched = watching and not first and root in before
             for path, status in walk:
+                self.turned()
                 kind = self._kinds.of_transcript(path)
                 if kind is None or (self._wanted is not None and not self._wanted(path, status)):
                     continue
@@ -79,6 +82,7 @@ class Discovery:
             problems += walk.problems
         renamed = self._take_new(new, seen, first)
         gone = self._find_gone(seen)
+        self._turns.handles.close_cold(self._files.is_hot)  # sessions end without a word
         if first:
             self._order_recent()
         self.scanned = True
@@ -88,11 +92,11 @@ class Discovery:
             problems=(*self._news(problems), *self._drained_problems()), sources=sources,
         )  # fmt: skip
 
-    def poll(self, hints: Iterable[bytes]) -> int:
-        """Looks at the hinted and the hot files; the number of files that turned out changed or new."""
+    def poll(self, hints: Iterable[bytes], *, hot: bool = True) -> int:
+        """Looks at the hinted and, where asked to, the hot files; the number of files that turned out changed or new."""
         found = 0
         new: list[tuple[bytes, os.stat_result]] = []
-        known = dict.fromkeys(self._files.hot())
+        known = dict.fromkeys(self._files.hot() if hot else ())
         for hint in hints:
             tracked = self._files.by_path.get(hint)
             if tracked is not None:

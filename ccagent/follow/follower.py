@@ -30,8 +30,8 @@ class Follower:
     """Finds and reads files; see the module. Only `hint` may be called from other threads.
 
     `known`: what the store remembers. `backfill=False`: files that the first scan finds and the store does not know
-    begin at their end. `wanted`: other files are left alone, whether known or not. `opener`, `clock` (monotonic
-    seconds) and `wall_ns` are the system's; tests may give others.
+    begin at their end. `wanted`: other files are left alone, whether known or not. `turned` is called for each transcript
+    that a scan comes by. `opener`, `clock` (monotonic seconds) and `wall_ns` are the system's; tests may give others.
     """
 
     def __init__(
@@ -46,10 +46,13 @@ class Follower:
         clock: Callable[[], float] = time.monotonic,
         wall_ns: Callable[[], int] = time.time_ns,
         wanted: Wanted | None = None,
+        turned: Callable[[], None] | None = None,
     ) -> None:
         self._files = Files(clock)
         self._turns = Turns(self._files, Limits(turn_bytes=turn_bytes, max_line=max_line), opener)
         self._discovery = Discovery(roots, self._files, self._turns, opener, wall_ns, backfill, wanted)
+        if turned is not None:
+            self._discovery.turned = turned
         self._hints: set[bytes] = set()
         self._hints_lock = threading.Lock()
         self._reported: list[tuple[Tracked, FileState]] = []
@@ -76,10 +79,11 @@ class Follower:
         self._end_catch_up()
         return report
 
-    def poll(self) -> int:
-        """Looks at the hinted files and those changed lately; the number found changed. Raises as `scan` does."""
+    def poll(self, *, hot: bool = True) -> int:
+        """Looks at the hinted files and, with `hot`, at those changed lately; the number found changed. Raises as `scan`
+        does."""
         self._require_landed("poll")
-        return self._discovery.poll(self._take_hints())
+        return self._discovery.poll(self._take_hints(), hot=hot)
 
     def read(self, budget: int) -> list[Chunk]:
         """Up to `budget` bytes in chunks of different files; empty if nothing is left to read.

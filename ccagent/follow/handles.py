@@ -61,6 +61,11 @@ class Handles(Generic[Owner]):
         if handle is not None:
             os.close(handle.descriptor)
 
+    def close_cold(self, hot: Callable[[Owner], bool]) -> None:
+        """Closes the handles of owners that are no longer `hot`, unless they are pinned."""
+        for owner in [owner for owner in self._open if not hot(owner) and not self._pinned(owner)]:
+            self.close(owner)
+
     def close_all(self, *, pinned_too: bool = False) -> None:
         """Closes every handle that is not pinned; at the very end those too."""
         for owner in [owner for owner in self._open if pinned_too or not self._pinned(owner)]:

@@ -22,7 +22,17 @@ GONE_TRIES: Final = 40
 GONE_SECONDS: Final = 0.25
 """`bootout` answers before the agent is gone, and a `bootstrap` meanwhile fails: ten seconds for it to go."""
 
-_FIELD: Final = re.compile(r"^\s*(state|pid|runs|last exit code) = (.+)$", re.MULTILINE)
+LOADED_ALREADY: Final = frozenset((5, 17, 36, 37))
+"""What `bootstrap` ends with where the agent is loaded, or on its way (EIO; EEXIST; EINPROGRESS; EALREADY). The first
+also stands for any property list that is refused, so it counts only where the agent is there afterwards."""
+
+NO_SESSION: Final = frozenset((112, 113, 125))
+"""What it ends with where nobody is logged in at the screen: the domain of agents begins with that."""
+
+_FIELD: Final = re.compile(r"^\t(state|pid|runs|last exit code|last terminating signal) = (.+)$", re.MULTILINE)
+"""Of the agent itself, one tab deep: what it holds (endpoints, sockets, events) has states of its own further in."""
+
+NEVER: Final = "(never exited)"
 
 
 class Launchd:
@@ -49,8 +59,7 @@ class Launchd:
         if loaded:
             hands.run("launchctl", "bootout", self._target)
             self._until_gone(hands)
-        hands.run("launchctl", "enable", self._target)
-        hands.run("launchctl", "bootstrap", self._domain, str(self.file), hint="`ccagent service logs` may tell why")
+        self._load(hands)
         if place.env_file.exists():
             hands.say(
                 f"note   launchd reads no file of variables: {place.env_file} does not apply; use files of the configuration"
@@ -68,31 +77,38 @@ class Launchd:
 
     def standing(self) -> Standing:
         """How it stands, whether it runs or not."""
-        text = ""
+        text, answered = "", False
         if shutil.which("launchctl", path=self.env.get("PATH")) is not None:
             answer = ask(self.env, "launchctl", "print", self._target)
-            text = answer.text if answer.well else ""
+            text, answered = answer.text, answer.well
         found: dict[str, str] = {}
-        for name, value in _FIELD.findall(text):
+        for name, value in _FIELD.findall(text) if answered else ():
             found.setdefault(name, value.strip())
         pid = found.get("pid", "")
         runs = found.get("runs", "")
+        ended = found.get("last exit code", NEVER)
+        signal = found.get("last terminating signal")
+        said = [f"last exit code {ended}"] if ended != NEVER else []
+        said += [f"last ended by {signal}"] if signal is not None else []
         return Standing(
             manager="launchd",
             file=self.file,
             installed=self.file.exists(),
             running=found.get("state") == "running",
-            state=found.get("state", "not loaded"),
+            state=found.get("state", "unknown" if answered else "not loaded"),
             pid=int(pid) if pid.isdigit() else None,
             restarts=int(runs) - 1 if runs.isdigit() and int(runs) else None,
             enabled=self.file.exists(),
-            says=f"last exit code {found['last exit code']}" if "last exit code" in found else "",
+            says="; ".join(said),
         )
 
     def restart(self, hands: Hands) -> None:
-        """Restart it."""
+        """Restart it, or load it where it is not."""
         self._require_installed(hands.dry_run)
-        hands.run("launchctl", "kickstart", "-k", self._target, hint="`ccagent service install` loads it")
+        if hands.dry_run or self._loaded():
+            hands.run("launchctl", "kickstart", "-k", self._target, hint="`ccagent service logs` may tell why")
+        else:
+            self._load(hands)
 
     def logs(self, *, lines: int, follow: bool) -> int:
         """Show the end of its log."""
@@ -112,6 +128,20 @@ class Launchd:
             self._require()
         if not self.file.exists():
             raise ServiceError("the agent is not installed; `ccagent service install` does that")
+
+    def _load(self, hands: Hands) -> None:
+        """Load the agent, also one that was switched off. ServiceError where it is not there afterwards."""
+        hands.run("launchctl", "enable", self._target)
+        answer = hands.attempt("launchctl", "bootstrap", self._domain, str(self.file))
+        if answer.well:
+            return
+        if answer.code is None or (answer.code in LOADED_ALREADY and self._loaded()):
+            hands.say(f"keep   {self._target} is loaded")
+            return
+        hint = "`ccagent service logs` may tell why"
+        if answer.code in NO_SESSION:
+            hint = "log in at the screen (not over ssh) and call again: agents start with that session"
+        raise ServiceError(f"`launchctl bootstrap {self._domain}` failed: {answer.last_line}; {hint}")
 
     def _loaded(self) -> bool:
         return ask(self.env, "launchctl", "print", self._target).well

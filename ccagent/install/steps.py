@@ -17,6 +17,9 @@ from ccagent.paths import create_private, display
 COMMAND_SECONDS: Final = 60.0
 """What a service manager may take for an answer; one that waits for a start that waits itself does not come back."""
 
+RUNTIME: Final = Path("/run/user")
+"""Where systemd keeps the runtime folders of users, by their numbers."""
+
 FILE_MODE: Final = 0o644
 """Units hold no secret, and a service manager may run as another user."""
 
@@ -98,6 +101,11 @@ class Hands:
         except OSError as error:
             raise ServiceError(f"cannot remove {display(path)}: {error.strerror}") from error
 
+    def tidy(self, path: Path) -> None:
+        """Remove a folder of others' where nothing is in it any more; one that is used is not mentioned."""
+        if not self.dry_run and path.is_dir() and not path.is_symlink() and not any(path.iterdir()):
+            self.remove(path)
+
     def run(self, *command: str, hint: str = "") -> None:
         """Run a command that has to succeed. ServiceError with its last line and `hint` where it does not."""
         answer = self.attempt(*command)
@@ -115,11 +123,20 @@ class Hands:
         return ask(self.env, *command)
 
 
+def reaching(env: Mapping[str, str]) -> dict[str, str]:
+    """The environment with the user's runtime folder named, where a session (of su, sudo, cron) does not name it: there
+    lies the socket of the user's service manager."""
+    folder = RUNTIME / str(os.getuid())
+    if env.get("XDG_RUNTIME_DIR") or not (folder / "systemd").is_dir():
+        return dict(env)
+    return {**env, "XDG_RUNTIME_DIR": str(folder)}
+
+
 def ask(env: Mapping[str, str], *command: str) -> Answer:
     """Run a command that changes nothing, or that was shown already. It is never waited for without end."""
     try:
         done = subprocess.run(
-            command, env=dict(env), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            command, env=reaching(env), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             text=True, errors="replace", timeout=COMMAND_SECONDS, check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from pwd import getpwuid
 from typing import Final
 
 from ccagent.errors import ServiceError
@@ -24,14 +26,26 @@ UNTRIED: Final = frozenset(
 )
 """What a trial leaves out: it says how the service lives, not what it may do."""
 
-LINGER: Final = "it ends with your last session; `loginctl enable-linger` keeps it running without one"
+LINGERING: Final = Path("/var/lib/systemd/linger")
+"""Where logind notes whose services outlive their sessions: a file for each of them."""
+
+BOOTED: Final = Path("/run/systemd/system")
+"""There where systemd runs the machine, as sd_booted(3) has it."""
+
+LINGER: Final = "it ends with your last session; on a server `loginctl enable-linger` keeps it running without one"
+
+INSTEAD: Final = "let what starts your programs run `ccagent run`, which follows in the foreground"
 
 
 class SystemdUser:
     """`systemctl --user` and the folder of user units. ServiceError where no such manager answers."""
 
-    def __init__(self, env: Mapping[str, str], config_home: Path) -> None:
+    def __init__(
+        self, env: Mapping[str, str], config_home: Path, *, lingering: Path = LINGERING, booted: Path = BOOTED
+    ) -> None:
         self.env = env
+        self._lingering = lingering
+        self._booted = booted
         self.folder = config_home / "systemd" / "user"
         self.unit = self.folder / UNIT
         self.drop_ins = self.folder / f"{UNIT}.d"
@@ -55,7 +69,8 @@ class SystemdUser:
         hands.run("systemctl", "--user", "enable", UNIT)
         verb = "restart" if hands.changed else "start"
         hands.run("systemctl", "--user", verb, UNIT, hint="`ccagent service logs` tells why")
-        hands.say(f"note   {LINGER}")
+        if not self._lingers():
+            hands.say(f"note   {LINGER}")
 
     def uninstall(self, hands: Hands) -> None:
         """Stop it and remove what `install` wrote; drop-ins of the user's own stay, and are named."""
@@ -63,7 +78,7 @@ class SystemdUser:
         if answers or hands.dry_run:
             if self.unit.exists():
                 hands.attempt("systemctl", "--user", "disable", "--now", UNIT)
-        else:
+        elif self.unit.exists():
             hands.say("note   no service manager answers; only the files are removed")
         for path in (self.drop_ins / HERE, self.drop_ins / LIGHT, self.drop_ins, self.unit):
             hands.remove(path)
@@ -71,6 +86,8 @@ class SystemdUser:
         if hands.changed and (answers or hands.dry_run):
             hands.attempt("systemctl", "--user", "daemon-reload")
             hands.attempt("systemctl", "--user", "reset-failed", UNIT)
+        for path in (self.folder / "default.target.wants", self.folder, self.folder.parent) if hands.changed else ():
+            hands.tidy(path)
         if not hands.changed:
             hands.say("nothing is installed")
 
@@ -120,15 +137,23 @@ class SystemdUser:
 
     def _require(self) -> None:
         if shutil.which("systemctl", path=self.env.get("PATH")) is None:
-            raise ServiceError(
-                "there is no systemd here (no systemctl); let what starts your programs run `ccagent run`"
-            )
+            raise ServiceError(f"there is no systemd here (no systemctl); {INSTEAD}")
         answer = ask(self.env, "systemctl", "--user", "show", "--property=Version")
-        if not answer.well:
-            raise ServiceError(
-                f"systemd has no manager for your user in this session: {answer.last_line}; log in as that user itself"
-                " (not by su or sudo), or `loginctl enable-linger` first"
-            )
+        if answer.well:
+            return
+        if not self._booted.is_dir():
+            raise ServiceError(f"systemd is installed and does not run this machine, as in a container; {INSTEAD}")
+        raise ServiceError(
+            f"systemd has no manager for your user in this session: {answer.last_line}; log in as that user itself"
+            f" (not by su or sudo), or `loginctl enable-linger` first; or {INSTEAD}"
+        )
+
+    def _lingers(self) -> bool:
+        """Whether the user's services outlive the user's sessions."""
+        try:
+            return (self._lingering / getpwuid(os.getuid()).pw_name).exists()
+        except (KeyError, OSError):
+            return False
 
     def _require_installed(self, dry_run: bool = False) -> None:
         if not dry_run:

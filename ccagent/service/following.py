@@ -27,7 +27,9 @@ QUIET_SECONDS: Final = 1.0
 """A file that is read to its end and has not grown for so long lets its last request close."""
 
 TIMERS_SECONDS: Final = 30.0
-"""Between two looks for what timers close, while nothing is read."""
+BUSY_TIMERS_SECONDS: Final = 0.5
+"""Between two looks for what timers close: while nothing is read, and while lines come in. A look is a transaction, and
+live sessions write several lines a second."""
 
 AWAKE_SECONDS: Final = 10.0
 """A longer gap between the wall clock and the steady one means that the machine slept, or its clock was set."""
@@ -78,8 +80,10 @@ class Following:
         self._watcher: Watcher | None = None
         self._rescan = threading.Event()
         self._next_scan = 0.0
+        self._next_hot = 0.0
         self._spare_until = 0.0
         self._next_timers = 0.0
+        self._next_busy_timers = 0.0
         self._busy_until = 0.0
         self._retry = 0.0
         self._wait = 0.0
@@ -94,7 +98,7 @@ class Following:
         clock = self._clock
         self.follower = Follower(
             self._roots, file_states(self._store), max_line=self._max_line, clock=clock.monotonic,
-            wall_ns=lambda: clock.now_ms() * 1_000_000,
+            wall_ns=lambda: clock.now_ms() * 1_000_000, turned=lambda: self.turned(),
         )  # fmt: skip
         self.intake = Intake(self.follower, self._store, Kinds(self._roots))
 
@@ -129,7 +133,7 @@ class Following:
         if self._rescan.is_set() or (now >= self._next_scan and not self._spared(now)):
             self._scan(now)
         else:
-            self.follower.poll()
+            self._poll(now)
         if self._live.paused:
             self._publish(now)
             return False
@@ -179,6 +183,13 @@ class Following:
         self._next_scan = min(now + self._scan_seconds, self._spare_until)
         return True
 
+    def _poll(self, now: float) -> None:
+        """Look at what was announced, and once in a while at all that changed lately, for what was not."""
+        hot = now >= self._next_hot or not self.follower.watching
+        if hot:
+            self._next_hot = now + POLL_SECONDS
+        self.follower.poll(hot=hot)
+
     def _scan(self, now: float) -> None:
         self._rescan.clear()
         report = self.follower.scan()
@@ -202,7 +213,7 @@ class Following:
             self._on_change()
         elif self.follower.caught_up:
             self._caught_up()
-        if not taken and (now < self._busy_until or now >= self._next_timers):
+        if not taken and (now >= self._next_timers or self._next_busy_timers <= now < self._busy_until):
             self._timers(now)
         self._live.problem("store", None)
         self._retry = self._wait = 0.0
@@ -226,6 +237,7 @@ class Following:
         closed = self._store.close_due(self.follower.quiet_ids(now, 0.0), quiet)
         self._book()
         self._next_timers = now if closed else now + TIMERS_SECONDS
+        self._next_busy_timers = now if closed else now + BUSY_TIMERS_SECONDS
         if closed:
             self._on_change()
 

@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,19 @@ ROOM = 8_192
 
 TOUCH_SECONDS = 60.0
 """A status in which nothing changes is touched so often: its time tells when its writer was last seen alive."""
+
+REST_SECONDS = 3.0
+"""A status in which only amounts moved is written so often once the history is taken in: live sessions move them with
+every line, and each writing takes the disk."""
+
+_AMOUNTS = frozenset(
+    {
+        "files", "total_bytes", "unread_bytes", "pending_bytes", "oldest_unread_ms", "bytes_per_second", "sources",
+        "rollups_at", "next_prune_ms", "exports", "project_files",
+    }
+)  # fmt: skip
+_EXPORT_STATE = ("state", "problem", "endpoint", "protocol")
+"""What of a destination is no amount."""
 
 _PROBLEMS = threading.Lock()
 """Problems are told by several threads; reading, changing and putting back must not cross."""
@@ -86,14 +99,17 @@ class StatusFile:
         self._steady = steady
         self._touched = 0.0
         self._last = b""
+        self._stands: object = None
         self._lock = threading.Lock()
 
     def write(self, live: Live) -> None:
-        """Write what changed, or that nothing did; StoreError when the folder refuses."""
+        """Write what changed, or that nothing did; amounts that moved may wait. StoreError when the folder refuses."""
         who = {"schema_version": SCHEMA_VERSION, "pid": os.getpid(), "version": __version__}
-        data = orjson.dumps({**who, **asdict(live)})
         with self._lock:
-            now = self._steady()
+            now, stands = self._steady(), _stands(live)
+            if self._last and live.caught_up and stands == self._stands and 0 <= now - self._touched < REST_SECONDS:
+                return
+            data = orjson.dumps({**who, **asdict(live)})
             if data == self._last and now - self._touched < TOUCH_SECONDS:
                 return
             try:
@@ -104,7 +120,7 @@ class StatusFile:
             except OSError as error:
                 self._last = b""  # a file that somebody removed is written anew
                 raise StoreError(f"cannot write {self.path}: {error.strerror}") from error
-            self._last, self._touched = data, now
+            self._last, self._touched, self._stands = data, now, stands
 
     def _write(self, data: bytes) -> None:
         from tempfile import mkstemp  # `status` reads, and loads this room for that
@@ -136,6 +152,12 @@ class StatusFile:
     def remove(self) -> None:
         """The daemon ends; nothing is live any more."""
         self.path.unlink(missing_ok=True)
+
+
+def _stands(live: Live) -> tuple[object, ...]:
+    """What nobody may learn late: everything but amounts."""
+    exports = {key: [values.get(name) for name in _EXPORT_STATE] for key, values in live.exports.items()}
+    return (exports, *(getattr(live, field.name) for field in fields(live) if field.name not in _AMOUNTS))
 
 
 def status_path(database: str) -> Path:

@@ -12,7 +12,8 @@ from ccagent.config import RetentionConfig
 from ccagent.errors import DamagedError, StoreError
 from ccagent.logs import get_logger
 from ccagent.service.live import Live
-from ccagent.store.retention import Pruning, Reader, Rules
+from ccagent.store.retention import Pruning, Reader
+from ccagent.store.retention_rules import Rules
 from ccagent.store.writer import Writer
 
 AFTER_START_MS: Final = 10 * 60 * 1_000

@@ -19,6 +19,7 @@ from ccagent.service.caring import Caring
 from ccagent.service.live import Live, StatusFile
 from ccagent.service.measuring import Measuring
 from ccagent.service.retaining import Retaining
+from ccagent.store.memory import return_memory
 from ccagent.store.refreshing import refresh_slice
 from ccagent.store.writer import Writer
 from ccagent.tracing import OFF, Tracer
@@ -31,9 +32,17 @@ ROLLUP_SECONDS: Final = 5.0
 OTHERS_SECONDS: Final = 30.0
 """Between two looks for rollups that other hosts' facts have made stale."""
 
-POINTS_REST: Final = 50.0
-"""Rest after the points of sessions were made, as a multiple of the time they took: with a live session of 200,000
-facts that is a minute or two, and otherwise less than the five seconds."""
+ROLLUP_REST: Final = 200.0
+POINTS_REST: Final = 200.0
+"""Rest after rollups, and after the points of sessions, as a multiple of the processor time that they took: half a
+percent of a core each. Mostly that is less than the five seconds; an hour in which five agents wrote 16,000 lines takes
+a quarter of a second to make anew."""
+
+LONGEST_REST: Final = 120.0
+"""Alert rules judge amounts by rollups, so these do not rest for longer."""
+
+LARGE_SECONDS: Final = 0.05
+"""A refresh that takes longer has held thousands of rows, whose memory the allocator would keep."""
 
 REPLACED_SECONDS: Final = 30.0
 """Between two checks that the database at its path is still the one that is open."""
@@ -114,10 +123,15 @@ class Scheduling:
             self._changed.clear()
             self._next_rollup, self._next_look = now + ROLLUP_SECONDS, now + OTHERS_SECONDS
             started = time.thread_time()
-            self.refresh(points=points)
+            self.refresh(points=False)
+            made = time.thread_time()
+            self._next_rollup = now + max(ROLLUP_SECONDS, min(LONGEST_REST, ROLLUP_REST * (made - started)))
             self._points_wait = not points
             if points:
-                self._next_points = now + POINTS_REST * (time.thread_time() - started)
+                self.refresh(hours=False)
+                self._next_points = now + min(LONGEST_REST, POINTS_REST * (time.thread_time() - made))
+            if time.thread_time() - started > LARGE_SECONDS:
+                return_memory()
         if now >= self._next_check:
             self._next_check = now + REPLACED_SECONDS
             if self._store.replaced():
@@ -158,19 +172,21 @@ class Scheduling:
         else:
             self._failing.discard(what)
 
-    def refresh(self, *, points: bool = True) -> int:
-        """Recompute all stale rollups, in slices; the number of quarters. In a shared database one host does.
+    def refresh(self, *, points: bool = True, hours: bool = True) -> int:
+        """Recompute the rollups that are stale now, in slices; the number of quarters and sessions. In a shared database
+        one host does.
 
-        Without `points` those of sessions wait.
+        Without `points` those of sessions wait, without `hours` all others. What becomes stale meanwhile waits: live
+        sessions write faster than a large hour is made anew, so this would never end.
         """
         total = 0
         if not self._store.elected():
             return total
         try:
             with self.tracer.span("rollup run") as span:
-                while done := refresh_slice(self._store, self._zone, limit=SLICE, points=points):
-                    total += done
-                    self.turned()
+                total = self._slices(SLICE, points=False) if hours else 0
+                if points:
+                    total += self._slices(1, hours=False)  # a slice may end early, at a long session
                 span.set(quarters=total)
                 if not total:
                     span.discard()
@@ -181,6 +197,15 @@ class Scheduling:
             self._log.error("rollup.failed", error=str(error))
             return total
         self._live.rollups_at = self._clock.now_ms()
+        return total
+
+    def _slices(self, enough: int, *, points: bool = True, hours: bool = True) -> int:
+        """Slices until one serves less than `enough`."""
+        total, done = 0, enough
+        while done >= enough:
+            done = refresh_slice(self._store, self._zone, limit=SLICE, points=points, hours=hours)
+            total += done
+            self.turned()
         return total
 
 

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Mapping
+import threading
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from ccagent.clock import Clock
+from ccagent.service.crew import PREFIX
 from ccagent.service.live import Live
 
 FEEDS: Final = 3
@@ -18,6 +20,9 @@ FEEDS: Final = 3
 
 SEND_SECONDS: Final = 0.5
 """A manager that does not take a message in so long is busy; the next message comes soon."""
+
+START_SECONDS: Final = (10.0, 120.0)
+"""While the start itself takes long: between two words of that, and what each asks for. One may be late."""
 
 STATUS_LENGTH: Final = 200
 """Characters of a status line; a reason may be long, a line of `systemctl status` is not."""
@@ -59,6 +64,7 @@ class Supervisor:
         self._pulse = pulse
         self._feed_seconds = _watchdog_seconds(env) / FEEDS
         self._next_feed = 0.0
+        self._next_word = 0.0
         self._status = ""
         self._ready = False
 
@@ -101,6 +107,23 @@ class Supervisor:
     def waiting(self, reason: str, seconds: float) -> None:
         """The start waits for something outside, and will speak again within `seconds`."""
         self._send(f"STATUS={_line(reason)}", f"EXTEND_TIMEOUT_USEC={int(seconds * 1e6)}")
+
+    def at_work(self, waiting: Collection[str] = ()) -> None:
+        """The calling thread goes on with something that takes long (a migration, say); called as often as one likes.
+
+        It beats, and so do those that wait for it, by their names. The main thread, before all is ready, asks for time.
+        """
+        thread = threading.current_thread()
+        for name in (thread.name, *waiting):
+            self._pulse.beat(name.removeprefix(PREFIX))
+        if thread is not threading.main_thread():
+            return
+        now = self._clock.monotonic()
+        if self._ready or now < self._next_word:
+            return
+        pause, wanted = START_SECONDS
+        self._next_word = now + pause
+        self.waiting("Preparing the database", wanted)
 
     def _send(self, *words: str) -> None:
         if self._address is None or not words:

@@ -17,6 +17,7 @@ import shutil
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -31,6 +32,9 @@ PARTIAL: Final = ".partial"
 
 PAGES_A_STEP: Final = 4_096
 """16 MiB: between two steps Python runs, so that a signal is heard within some milliseconds."""
+
+SYNC_PAGES: Final = 32_768
+"""128 MiB, after which a copy goes to the disk: what is left for the end is short, also where the disk is slow."""
 
 PAGES_BETWEEN_WRITES: Final = 512
 """2 MiB: some milliseconds in which no other transaction of the writer begins."""
@@ -73,7 +77,12 @@ def backup_sqlite(conn: Connection, target: Path) -> None:
 
 def require_room(folder: Path, needed: int, purpose: str) -> None:
     """StoreError, with `purpose` as its subject ("the migration of …"), unless `folder` has `needed` bytes free."""
-    free = shutil.disk_usage(folder).free
+    try:
+        free = shutil.disk_usage(folder).free
+    except OSError as error:
+        raise StoreError(
+            f"{purpose} has no place in {folder} ({error.strerror}); make the folder, or name another"
+        ) from error
     if free < needed:
         raise StoreError(
             f"{purpose} needs {_mebibytes(needed)} MiB, but {folder} has {_mebibytes(free)} MiB free;"
@@ -145,6 +154,7 @@ class Backup:
         self.target = target
         self.done = 0.0
         """Share of the pages that is copied."""
+        self._unsynced = 0
         self._source = source
         self._partial = target.with_name(target.name + PARTIAL)
         self._copy: SqliteConnection | None = None
@@ -159,6 +169,10 @@ class Backup:
             if self._copy is None:
                 self._begin()
             if self._source.between(self._some):
+                self._unsynced += PAGES_BETWEEN_WRITES
+                if self._unsynced >= SYNC_PAGES:
+                    self._unsynced = 0
+                    sync(self._partial)
                 return True
             assert self._copy is not None
             _seal(self._copy, self._partial, stopping)
@@ -238,18 +252,28 @@ def _seal(copy: SqliteConnection, partial: Path, stopping: Callable[[], bool] = 
 
 
 def _copy(conn: Connection, partial: Path) -> None:
-    assert isinstance(conn, apsw.Connection)
+    assert isinstance(conn, SqliteConnection)
+
+    def going_on() -> bool:
+        conn.at_work()
+        return False
+
     with closing(SqliteConnection(str(partial))) as copy:
         copy.execute("PRAGMA synchronous = OFF")  # synced once, when it is whole
         conn.execute("BEGIN")  # one moment: without it, a commit of somebody else would start the copy anew
         try:
             conn.execute("SELECT COUNT(*) FROM sqlite_schema").fetchall()
             with copy.backup("main", conn, "main") as backup:
-                while not backup.done:
+                for copied in count(PAGES_A_STEP, PAGES_A_STEP):
                     backup.step(PAGES_A_STEP)
+                    conn.at_work()
+                    if backup.done:
+                        break
+                    if copied % SYNC_PAGES == 0:
+                        sync(partial)
         finally:
             conn.execute("ROLLBACK")
-        _seal(copy, partial)
+        _seal(copy, partial, going_on)
 
 
 def sync(path: Path) -> None:

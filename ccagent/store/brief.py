@@ -65,9 +65,9 @@ def _in_file(path: str) -> Iterator[Connection]:
 @contextmanager
 def _served(database: Database) -> Iterator[Connection]:
     from ccagent.store.migrations import read_version
-    from ccagent.store.pgconnection import connect
+    from ccagent.store.pgconnection import SCHEMA, connect
     from ccagent.store.pgerrors import explained
-    from ccagent.store.postgres import SCHEMA, PostgresStore
+    from ccagent.store.postgres import PostgresStore
 
     with explained(database.display):
         conn = connect(database.target, application_name=f"ccagent verb {os.getpid()}", schema=SCHEMA)

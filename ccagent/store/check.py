@@ -88,7 +88,7 @@ class _NotLookedAtError(Exception):
 def check_database(database: Database, *, full: bool = False) -> Report:
     """All checks of a database, opened for reading alone. NoDataError where there is none."""
     if database.kind == "postgres":
-        from ccagent.store.postgres import connect_postgres_reader
+        from ccagent.store.postgres_readers import connect_postgres_reader
 
         with closing(connect_postgres_reader(database)) as served:
             return check(served, database.display, full=full)

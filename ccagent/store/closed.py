@@ -13,7 +13,8 @@ from ccagent.export.otlp.closed import SPAN_TYPES, ClosedFact
 from ccagent.facts.model import EventType
 from ccagent.store import surroundings
 from ccagent.store.connection import Connection
-from ccagent.store.surroundings import NO_SURROUNDINGS, UNLINKED, Asked, Run, Surroundings, names_of
+from ccagent.store.interning import names_of
+from ccagent.store.surroundings import NO_SURROUNDINGS, UNLINKED, Asked, Run, Surroundings
 
 EVERYTHING: Final = (1 << 63) - 1
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, Protocol
 
@@ -11,6 +11,21 @@ import apsw
 from ccagent.store.dialect import SQLITE, Dialect
 
 Values = Sequence[Any]
+
+AT_WORK_STEPS: Final = 1_000_000
+"""Instructions of SQLite's machine between two calls: some ten milliseconds."""
+
+
+class AtWork(Protocol):
+    """Called again and again while something takes its time, so that whoever watches knows that it goes on."""
+
+    def __call__(self, waiting: Collection[str] = ()) -> None:
+        """Work goes on in this thread; those of these names wait for its end."""
+
+
+def unwatched(waiting: Collection[str] = ()) -> None:
+    """Nobody is to be told."""
+    del waiting
 
 
 class Cursor(Protocol):
@@ -53,6 +68,17 @@ class SqliteConnection(apsw.Connection):
     """apsw's connection with its dialect."""
 
     dialect: Final = SQLITE
+    at_work: Callable[[], None] = staticmethod(unwatched)
+
+    def tell_work(self, at_work: Callable[[], None]) -> None:
+        """Have `at_work` called, by the thread whose statement runs, while statements take long."""
+
+        def going_on() -> bool:
+            at_work()
+            return False  # not to be interrupted
+
+        self.at_work = at_work  # for what takes long outside of statements
+        self.set_progress_handler(going_on, AT_WORK_STEPS, id=AT_WORK_STEPS)
 
     def stream(self, sql: str, values: Values = (), /) -> Iterable[tuple[Any, ...]]:
         """SQLite makes rows as they are asked for."""

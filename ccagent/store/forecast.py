@@ -11,7 +11,8 @@ from ccagent.rollups.spans import FIRST
 from ccagent.store.connection import Connection, scalar
 from ccagent.store.expired import NOBODY, Expired, expired, payload_sums
 from ccagent.store.location import Database
-from ccagent.store.retention import DENSITY, FLOOR_MS, PAYLOADS, Rules
+from ccagent.store.retention import DENSITY, FLOOR_MS, PAYLOADS
+from ccagent.store.retention_rules import Rules
 from ccagent.store.size import used_bytes
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Final
 
 from ccagent.facts.batch import Batch
@@ -219,14 +220,7 @@ class Ingest(Work):
             ended=1 if closing else None,
         )
 
-    def _update(
-        self,
-        key: bytes,
-        row: rows.Row,
-        fact: Partial,
-        closing: bool,
-        price: int,
-    ) -> rows.Row | None:
+    def _update(self, key: bytes, row: rows.Row, fact: Partial, closing: bool, price: int) -> rows.Row | None:
         """The row with `fact` merged into it; None where nothing changed (the same lines again)."""
         file = self.file_ids[fact.file]
         if file is not None and file != row[rows.FILE]:
@@ -243,21 +237,20 @@ class Ingest(Work):
             request = _request(after)  # the owner's, taken whole: None where it names none
         booked = row[rows.COST_BOOKED] if row[rows.COST_BOOKED] is not None else row[rows.COST] or 0
         closed = row[rows.CLOSED_SEQ]
-        ended = 1 if closing else row[rows.ENDED]
-        same = rows.write(
+        written = partial(
+            rows.write,
             after,
             settled,
             self.names,
             self.contexts,
             key=key,
             request=request,
-            booked=booked,
             price=row[rows.PRICE] if settled.cost == row[rows.COST] else price,
             flags=int(after.flags),
             file=row[rows.FILE],
-            change=rows.Change(row[rows.HOST], row[rows.SEQ], row[rows.CLOSED_HOST], closed),
-            ended=ended,
+            ended=1 if closing else row[rows.ENDED],
         )
+        same = written(booked=booked, change=rows.Change(row[rows.HOST], row[rows.SEQ], row[rows.CLOSED_HOST], closed))
         if same == row and not closes:
             return None
         if closed is not None:
@@ -271,22 +264,8 @@ class Ingest(Work):
         if before.context.session != after.context.session:
             self.mark_session(before)
         seq = self.next_seq()
-        return rows.write(
-            after,
-            settled,
-            self.names,
-            self.contexts,
-            key=key,
-            request=request,
-            booked=booked,
-            price=row[rows.PRICE] if settled.cost == row[rows.COST] else price,
-            flags=int(after.flags),
-            file=row[rows.FILE],
-            change=rows.Change(
-                self.host, seq, self.host if closes else row[rows.CLOSED_HOST], seq if closes else closed
-            ),
-            ended=ended,
-        )
+        closing_host, closing_seq = (self.host, seq) if closes else (row[rows.CLOSED_HOST], closed)
+        return written(booked=booked, change=rows.Change(self.host, seq, closing_host, closing_seq))
 
     def _note_evidence(self, fact: Partial) -> None:
         if fact.context.session is not None and speaks(fact):

@@ -255,3 +255,13 @@ class Contexts:
             self.watched.add(number)
         self._ids[context] = number
         self._values[number] = context
+
+
+def names_of(conn: Connection, wanted: Iterable[int | None]) -> dict[int, str]:
+    """The texts behind numbers."""
+    numbers = sorted({number for number in wanted if number is not None})
+    if not numbers:
+        return {}
+    dialect = conn.dialect
+    sql = f"SELECT n.id, n.value FROM {dialect.numbers} JOIN name n ON n.id = k.value"
+    return dict(conn.execute(sql, (dialect.listed(numbers),)).fetchall())

@@ -13,7 +13,13 @@ class FairLock:
     def __init__(self) -> None:
         self._guard = threading.Lock()
         self._held = False
-        self._waiting: deque[threading.Event] = deque()
+        self._waiting: deque[tuple[threading.Event, str]] = deque()
+
+    @property
+    def waiting(self) -> tuple[str, ...]:
+        """The names of the threads that wait, the one that waits longest first."""
+        with self._guard:
+            return tuple(name for _, name in self._waiting)
 
     def acquire(self, seconds: float | None = None) -> bool:
         """Wait for one's turn, for so long at most: whether it came."""
@@ -22,13 +28,14 @@ class FairLock:
                 self._held = True
                 return True
             turn = threading.Event()
-            self._waiting.append(turn)
+            entry = turn, threading.current_thread().name
+            self._waiting.append(entry)
         if turn.wait(seconds):
             return True
         with self._guard:
             if turn.is_set():  # it came at the last moment
                 return True
-            self._waiting.remove(turn)
+            self._waiting.remove(entry)
         return False
 
     def release(self) -> None:
@@ -37,7 +44,7 @@ class FairLock:
             if not self._held:
                 raise RuntimeError("release of a lock that is not held")
             if self._waiting:
-                self._waiting.popleft().set()
+                self._waiting.popleft()[0].set()
             else:
                 self._held = False
 

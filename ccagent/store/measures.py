@@ -79,8 +79,20 @@ def measure(work: Work) -> None:
     occurrences.clear()
 
 
-def measure_history(work: Work) -> None:
-    """Book what was delivered before the first catch-up was done, in the transaction that ends it."""
+def end_catch_up(work: Work) -> None:
+    """Note, once, that all history was read, with the amounts that had to wait for it."""
+    noted = work.conn.execute(
+        "UPDATE host SET catch_up_done = ?, ledger_start = (SELECT MIN(occurred_at) FROM fact)"
+        " WHERE id = ? AND catch_up_done IS NULL RETURNING id",
+        (work.now_ms, work.host),
+    ).fetchall()
+    if noted:
+        work.wrote = True
+        _measure_history(work)
+
+
+def _measure_history(work: Work) -> None:
+    """Book what was delivered before."""
     found = rows.fetch(work.conn, _HISTORY, (work.host,))
     work.contexts.learn(row[rows.CONTEXT] for row in found)
     work.names.learn(row[column] for row in found for column in rows.NAMED)

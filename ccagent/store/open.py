@@ -28,7 +28,7 @@ def connect_reader(database: Database | Path | str) -> Connection:
     """A connection that cannot write. NoDataError where there is no database yet, StoreError where it cannot be read."""
     named = database if isinstance(database, Database) else parse_database(str(database))
     if named.kind == "postgres":
-        from ccagent.store.postgres import connect_postgres_reader
+        from ccagent.store.postgres_readers import connect_postgres_reader
 
         return connect_postgres_reader(named)
     path = named.target
@@ -78,7 +78,17 @@ def open_reader(database: Database | Path | str, seconds: float | None = COMMAND
     if seconds is not None and isinstance(conn, SqliteConnection):
         Patience(conn, seconds)
     try:
-        yield conn
+        with reading(database, seconds):
+            yield conn
+    finally:
+        conn.close()
+
+
+@contextmanager
+def reading(database: Database | Path | str, seconds: float | None) -> Iterator[None]:
+    """What a reader may meet, said as `open_reader` does."""
+    try:
+        yield
     except apsw.InterruptError as error:
         raise StoreError(
             f"reading {display(database)} took too long (more than {seconds:g} s) and was given up, so that the database"
@@ -86,8 +96,6 @@ def open_reader(database: Database | Path | str, seconds: float | None = COMMAND
         ) from error
     except (apsw.CorruptError, apsw.NotADBError) as error:
         raise DamagedError(f"{display(database)} is damaged ({error}); run `ccagent db check`") from error
-    finally:
-        conn.close()
 
 
 def display(database: Database | Path | str) -> str:

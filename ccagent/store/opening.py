@@ -9,9 +9,9 @@ from typing import Protocol
 from ccagent.clock import Clock
 from ccagent.facts.pricing import PriceTable
 from ccagent.metrics.ledger import Exportable
-from ccagent.store.connection import Connection
+from ccagent.store.connection import AtWork, Connection, unwatched
 from ccagent.store.location import Database
-from ccagent.store.open import DAEMON_SECONDS, open_reader
+from ccagent.store.readers import SqliteReaders
 from ccagent.store.writer import Writer, nothing_leaves
 
 
@@ -25,20 +25,6 @@ class Readers(Protocol):
         """Give all of them up."""
 
 
-class SqliteReaders:
-    """A connection a question: opening a file costs less than keeping it open."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    def reader(self) -> AbstractContextManager[Connection]:
-        """A new connection."""
-        return open_reader(self._database, DAEMON_SECONDS)
-
-    def close(self) -> None:
-        """Nothing is held."""
-
-
 def open_store(
     database: Database,
     *,
@@ -47,8 +33,12 @@ def open_store(
     prices: PriceTable | None = None,
     exportable: Exportable = nothing_leaves,
     budgets: Mapping[str, int] | None = None,
+    at_work: AtWork = unwatched,
 ) -> Writer:
-    """The writer of a database. `host_id` names this machine in a shared one. StoreError says what stands in the way."""
+    """The writer of a database. `host_id` names this machine in a shared one. StoreError says what stands in the way.
+
+    `at_work` is called while SQLite takes long; of what a server does nothing is heard before it is done.
+    """
     if database.kind == "postgres":
         from ccagent.store.postgres import PostgresStore
 
@@ -57,13 +47,13 @@ def open_store(
         )
     from ccagent.store.sqlite import SqliteStore
 
-    return SqliteStore(database, clock=clock, prices=prices, exportable=exportable, budgets=budgets)
+    return SqliteStore(database, clock=clock, prices=prices, exportable=exportable, budgets=budgets, at_work=at_work)
 
 
-def open_readers(database: Database) -> Readers:
-    """The readers of a daemon."""
+def open_readers(database: Database, at_work: AtWork = unwatched) -> Readers:
+    """The readers of a daemon; `at_work` as for the writer."""
     if database.kind == "postgres":
-        from ccagent.store.postgres import PostgresReaders
+        from ccagent.store.postgres_readers import PostgresReaders
 
         return PostgresReaders(database)
-    return SqliteReaders(database)
+    return SqliteReaders(database, at_work)

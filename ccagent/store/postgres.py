@@ -21,7 +21,7 @@ from typing import Any, ClassVar, Final, TypeVar
 import psycopg
 
 from ccagent.clock import Clock
-from ccagent.errors import AwayError, NoDataError, OutdatedError, StoreError
+from ccagent.errors import AwayError, OutdatedError, StoreError
 from ccagent.facts.batch import Batch
 from ccagent.facts.model import EventType
 from ccagent.facts.partial import Partial
@@ -29,19 +29,15 @@ from ccagent.facts.pricing import PriceTable
 from ccagent.metrics.ledger import Exportable
 from ccagent.store import hosts, schema, totals
 from ccagent.store.advisory import AdvisoryLock, application_name, claim_host, lock_key
-from ccagent.store.connection import Connection, scalar
+from ccagent.store.connection import scalar
 from ccagent.store.ingest import Ingest
 from ccagent.store.links import texts_of
 from ccagent.store.location import Database
 from ccagent.store.memory import return_memory
-from ccagent.store.migrations import prepare, read_version, require_current, stored_version
-from ccagent.store.pgconnection import PgConnection, connect
+from ccagent.store.migrations import prepare, stored_version
+from ccagent.store.pgconnection import SCHEMA, PgConnection, connect
 from ccagent.store.pgerrors import lost, refused, retryable, store_error
-from ccagent.store.pgpool import ReaderPool, open_pool
 from ccagent.store.writer import Writer, nothing_leaves
-
-SCHEMA: Final = "ccagent"
-"""The schema that holds all tables, so that a database may hold others' too."""
 
 TRIES: Final = 20
 """How often a transaction is run that lost against another host's; each loss means that somebody else went on."""
@@ -400,41 +396,3 @@ def _texts(fact: Partial) -> Iterator[str]:
             yield text
     if fact.type == EventType.TURN:
         yield fact.native
-
-
-class PostgresReaders:
-    """The readers of a daemon: a few connections, checked before each use."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._guard = threading.Lock()
-        self._pool: ReaderPool | None = None
-
-    @contextmanager
-    def reader(self) -> Iterator[Connection]:
-        """One of them."""
-        with self._guard:
-            if self._pool is None:
-                self._pool = open_pool(
-                    self._database.target, application_name=f"ccagent reader {os.getpid()}", schema=SCHEMA
-                )
-        with self._pool.reader() as conn:
-            yield conn
-
-    def close(self) -> None:
-        """Give all of them up."""
-        if self._pool is not None:
-            self._pool.close()
-
-
-def connect_postgres_reader(database: Database) -> PgConnection:
-    """A connection that cannot write. NoDataError where ccagent has written nothing yet."""
-    conn = connect(database.target, application_name=f"ccagent reader {os.getpid()}", schema=SCHEMA, read_only=True)
-    try:
-        if read_version(conn) == 0:
-            raise NoDataError(f"{database.display} holds no facts yet; start `ccagent run`")
-        require_current(conn, database.display)
-    except BaseException:
-        conn.close()
-        raise
-    return conn

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from ccagent.errors import NoDataError, StoreError
 from ccagent.metrics import names as metric
-from ccagent.store.connection import Connection, scalar, snapshot
+from ccagent.store.connection import Connection, snapshot
 from ccagent.store.open import open_reader
 from ccagent.store.rollups import Slice, apply, prepare, refresh, which_marks
 
@@ -31,10 +31,12 @@ CLAIMED: Final = 1
 _NEWEST: Final = f"SELECT DISTINCT quarter FROM dirty WHERE seq = {FRESH} AND {{}} ORDER BY quarter DESC LIMIT ?"
 
 
-def refresh_slice(store: Writer, zone: ZoneInfo, *, limit: int, points: bool = True) -> int:
-    """Recompute what at most `limit` marks have made stale; how many it served, 0 = all done. To be repeated.
+def refresh_slice(store: Writer, zone: ZoneInfo, *, limit: int, points: bool = True, hours: bool = True) -> int:
+    """Recompute what at most `limit` marks have made stale; how many it served, 0 = all done. To be repeated: less than
+    `limit` means that what is marked now was marked meanwhile.
 
-    Without `points` the points of sessions wait: of a session of 200,000 facts they take more than a second.
+    Without `points` the points of sessions wait: of a session of 200,000 facts they take more than a second. Without
+    `hours` only they are made.
     """
     started = time.perf_counter()
 
@@ -45,20 +47,20 @@ def refresh_slice(store: Writer, zone: ZoneInfo, *, limit: int, points: bool = T
         return done
 
     if store.conn.dialect.shared or store.database.target == ":memory:":
-        return store.run(lambda state: note(state, refresh(state.conn, zone, limit=limit, points=points)))
-    found = _beside(store, zone, limit, points)
+        return store.run(lambda state: note(state, refresh(state.conn, zone, limit=limit, points=points, hours=hours)))
+    found = _beside(store, zone, limit, points=points, hours=hours)
     return 0 if found is None else store.run(lambda state: note(state, apply(state.conn, zone, found)))
 
 
-def _beside(store: Writer, zone: ZoneInfo, limit: int, points: bool) -> Slice | None:
+def _beside(store: Writer, zone: ZoneInfo, limit: int, *, points: bool, hours: bool) -> Slice | None:
     """What the newest marks ask for, computed without the write lock; None where there is no mark."""
+    if not store.ask(f"SELECT 1 FROM dirty WHERE {which_marks(points=points, hours=hours)} LIMIT 1"):
+        return None  # asked of the connection that is open: a new one costs many times that
     try:
         with open_reader(store.database) as reader:
-            if scalar(reader, f"SELECT 1 FROM dirty WHERE {which_marks(points=points)} LIMIT 1") is None:
-                return None
-            store.write(lambda conn: claim(conn, limit, points=points))
+            store.write(lambda conn: claim(conn, limit, points=points, hours=hours))
             with snapshot(reader):
-                return prepare(reader, zone, limit=limit, points=points, seq=CLAIMED)
+                return prepare(reader, zone, limit=limit, points=points, hours=hours, seq=CLAIMED)
     except NoDataError as error:
         raise StoreError(str(error)) from error
     except Exception as error:
@@ -68,9 +70,9 @@ def _beside(store: Writer, zone: ZoneInfo, limit: int, points: bool) -> Slice | 
         raise fault from error
 
 
-def claim(conn: Connection, limit: int, *, points: bool = True) -> None:
+def claim(conn: Connection, limit: int, *, points: bool = True, hours: bool = True) -> None:
     """Make the marks of the newest quarters the refresh's own. In the caller's transaction."""
-    newest = f"quarter IN ({_NEWEST.format(which_marks(points=points))})"
+    newest = f"quarter IN ({_NEWEST.format(which_marks(points=points, hours=hours))})"
     conn.execute(
         f"INSERT INTO dirty (quarter, host, seq) SELECT quarter, host, {CLAIMED} FROM dirty"
         f" WHERE seq = {FRESH} AND {newest} ON CONFLICT DO NOTHING",

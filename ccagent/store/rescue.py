@@ -26,7 +26,7 @@ from ccagent.store import rows
 from ccagent.store.alert_rescue import carry_alerts
 from ccagent.store.aside import ASIDE, Aside, parse_asides
 from ccagent.store.backup import backup_sqlite
-from ccagent.store.connection import Connection, SqliteConnection, scalar
+from ccagent.store.connection import AtWork, Connection, SqliteConnection, scalar, unwatched
 from ccagent.store.coverage import stored_zone
 from ccagent.store.damage import all_backups, settle
 from ccagent.store.ingest import Ingest
@@ -76,18 +76,22 @@ class Rescue:
     """Done in steps, each a transaction at most, so that whoever drives it can end in between. Repeated after an
     interruption it passes over what is there."""
 
-    def __init__(self, store: Writer, tell: Tell = lambda path, words: None) -> None:
+    def __init__(
+        self, store: Writer, tell: Tell = lambda path, words: None, at_work: AtWork = unwatched
+    ) -> None:  # fmt: skip
+        """`at_work` is called while a source is copied, or brought to the present schema."""
         self._store = store
         self._tell = tell
+        self._at_work = at_work
         self._path = Path(store.database.target)
         self._steps = self._all()
 
     @classmethod
-    def due(cls, store: Writer, tell: Tell = lambda path, words: None) -> Rescue | None:
+    def due(cls, store: Writer, tell: Tell = lambda path, words: None, at_work: AtWork = unwatched) -> Rescue | None:
         """A rescue where one is due, None where nothing was damaged."""
         if store.database.kind != "sqlite" or all(aside.done for aside in parse_asides(store.meta(ASIDE))):
             return None
-        return cls(store, tell)
+        return cls(store, tell, at_work)
 
     def step(self) -> bool:
         """Go on; False when nothing is left. StoreError where the store refuses: the next step begins anew."""
@@ -125,7 +129,7 @@ class Rescue:
             self._tell(str(path), f"it cannot be read further: {error}")
 
     def _from_backup(self, backup: Path, saved: Saved) -> Iterator[bool]:
-        with opened_backup(backup, Path(f"{self._path}.rescue")) as source:
+        with opened_backup(backup, Path(f"{self._path}.rescue"), self._at_work) as source:
             self._alerts(source)
             yield from self._carry(source, saved, lenient=False)
 
@@ -137,6 +141,7 @@ class Rescue:
             for _ in recovering(damaged, readable):
                 yield True
             with closing(SqliteConnection(str(readable))) as source:
+                source.tell_work(self._at_work)
                 self._alerts(source)
                 yield from self._carry(source, saved, lenient=True)
         finally:
@@ -177,7 +182,7 @@ class Rescue:
             return
         for path in sources:
             try:
-                with opened_backup(path, Path(f"{self._path}.rescue")) as source:
+                with opened_backup(path, Path(f"{self._path}.rescue"), self._at_work) as source:
                     found = _sealed_rows(source, max(bounds))
             except (apsw.Error, StoreError, OSError) as error:
                 self._tell(str(path), f"its sealed rollups cannot be read: {error}")
@@ -195,10 +200,11 @@ class Rescue:
 
 
 @contextmanager
-def opened_backup(path: Path, scratch: Path) -> Iterator[Connection]:
+def opened_backup(path: Path, scratch: Path, at_work: AtWork = unwatched) -> Iterator[Connection]:
     """A connection to a copy of a database with the present schema: one of an older version is brought up to date in
     another copy, at `scratch`, which is removed. StoreError where it is newer; apsw.Error where it cannot be read."""
     with closing(SqliteConnection(str(path), flags=apsw.SQLITE_OPEN_READONLY)) as conn:
+        conn.tell_work(at_work)
         if read_version(conn) >= SCHEMA_VERSION:
             if read_version(conn) > SCHEMA_VERSION:
                 raise StoreError(f"{path} was written by a newer ccagent; upgrade ccagent")
@@ -208,6 +214,7 @@ def opened_backup(path: Path, scratch: Path) -> Iterator[Connection]:
         try:
             backup_sqlite(conn, scratch)
             with closing(SqliteConnection(str(scratch))) as copy:
+                copy.tell_work(at_work)
                 migrate(copy, place=str(path))
                 yield copy
         finally:

@@ -99,40 +99,47 @@ class Slice:
     """Further hours, of which only the families of `_TIED` are stale."""
     points: Rows = field(default_factory=dict)
     sessions: set[int] = field(default_factory=set)
-    """Sessions with something near these hours: their points are stale."""
+    """Sessions with something near the marked quarters: their points are stale."""
 
 
-def refresh(conn: Connection, zone: ZoneInfo, *, limit: int = SLICE_QUARTERS, points: bool = True) -> int:
+def refresh(
+    conn: Connection, zone: ZoneInfo, *, limit: int = SLICE_QUARTERS, points: bool = True, hours: bool = True
+) -> int:
     """Recompute what at most `limit` marked quarters or sessions have made stale; how many it served, 0 = all done.
 
     Runs in the caller's transaction and may be repeated. The newest quarters come first; without `points` sessions
-    wait.
+    wait, without `hours` quarters do.
     """
-    return apply(conn, zone, prepare(conn, zone, limit=limit, points=points))
+    return apply(conn, zone, prepare(conn, zone, limit=limit, points=points, hours=hours))
 
 
-def which_marks(*, points: bool) -> str:
-    """A condition on `dirty`: all marks, or those of quarters alone. Sessions have negative ones."""
-    return "1 = 1" if points else "quarter >= 0"
+def which_marks(*, points: bool, hours: bool = True) -> str:
+    """A condition on `dirty`: all marks, those of quarters alone, or those of sessions, which are negative."""
+    if points and hours:
+        return "1 = 1"
+    return "quarter < 0" if points else "quarter >= 0"
 
 
 def prepare(
-    conn: Connection, zone: ZoneInfo, *, limit: int = SLICE_QUARTERS, points: bool = True, seq: int | None = None
-) -> Slice:
-    """Read at most `limit` of the newest marked quarters and compute their rows; of sessions too if `points`.
+    conn: Connection, zone: ZoneInfo, *, limit: int = SLICE_QUARTERS, points: bool = True, hours: bool = True,
+    seq: int | None = None,
+) -> Slice:  # fmt: skip
+    """Read at most `limit` of the newest marks and compute their rows: of quarters if `hours`, of sessions if `points`.
 
     With `seq` only marks of that number count. In the caller's transaction, or snapshot.
     """
-    sql = _MARKS.format(which=which_marks(points=points) + ("" if seq is None else f" AND seq = {seq}"))
+    sql = _MARKS.format(which=which_marks(points=points, hours=hours) + ("" if seq is None else f" AND seq = {seq}"))
     marks: list[Mark] = [(int(row[0]), int(row[1]), int(row[2])) for row in conn.execute(sql, (limit,))]
     sealed = sealed_before(conn)
     times = [quarter for quarter, _, _ in marks if marked_session(quarter) is None]
     served = set(times)
-    hours = {hour: bucket_end(zone, "hour", hour) for quarter in times for hour in _hours(zone, quarter, sealed)}
-    near = _sessions_near(conn, hours)
-    found = Slice(sessions={session for held in near.values() for session in held})
-    found.hours = _hour_rows(conn, hours, near)
-    found.tied = _tied_rows(conn, zone, quarters(times), hours, sealed)
+    of_quarters = {quarter: _hours(zone, quarter, sealed) for quarter in times}
+    spans = {hour: bucket_end(zone, "hour", hour) for held in of_quarters.values() for hour in held}
+    # A change marks the quarters around all times of its fact, so whose points are stale has something near these.
+    marked = {quarter: quarter + QUARTER_MS for quarter, held in of_quarters.items() if held}
+    found = Slice(sessions=set().union(*_sessions_near(conn, marked).values()))
+    found.hours = _hour_rows(conn, spans, _sessions_near(conn, spans))
+    found.tied = _tied_rows(conn, zone, quarters(times), spans, sealed)
     facts = 0
     for quarter, session in {quarter: marked_session(quarter) for quarter, _, _ in marks}.items():
         if session is not None and facts <= SLICE_FACTS:

@@ -19,7 +19,7 @@ from ccagent.facts.pricing import PriceTable
 from ccagent.metrics.ledger import Exportable
 from ccagent.paths import create_private
 from ccagent.store import hosts
-from ccagent.store.connection import SqliteConnection
+from ccagent.store.connection import AtWork, SqliteConnection, unwatched
 from ccagent.store.filesystem import refuse_network
 from ccagent.store.location import Database, parse_database
 from ccagent.store.memory import return_memory
@@ -58,17 +58,23 @@ class SqliteStore(Writer):
         prices: PriceTable | None = None,
         exportable: Exportable = nothing_leaves,
         budgets: Mapping[str, int] | None = None,
+        at_work: AtWork = unwatched,
     ) -> None:
-        """Open (and create) the database at `path`, or ":memory:". StoreError says what stands in the way."""
+        """Open (and create) the database at `path`, or ":memory:". StoreError says what stands in the way.
+
+        `at_work` is called while anything takes long, a migration from the first statement on.
+        """
         database = path if isinstance(path, Database) else parse_database(str(path))
         self.path = database.target
         conn = _open(self.path)
+        conn.tell_work(at_work)
         try:
             now = clock.now_ms()
             file = None if self.path == MEMORY else Path(self.path)
             self.prepared = prepare(conn, place=self.path, now_ms=now, path=file)
             host = hosts.enter(conn, None, now)
             super().__init__(conn, database, host, clock=clock, prices=prices, exportable=exportable, budgets=budgets)
+            conn.tell_work(lambda: at_work(self._lock.waiting))
             if not self.ingest_state.live:
                 conn.execute(f"PRAGMA wal_autocheckpoint = {CATCH_UP_PAGES}")
         except apsw.Error as error:

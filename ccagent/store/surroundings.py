@@ -18,6 +18,7 @@ from ccagent.facts.lineage import FORKED, kind_of
 from ccagent.facts.model import EventType, Flag
 from ccagent.store.connection import Connection
 from ccagent.store.copies import origin
+from ccagent.store.interning import names_of
 
 WAIT_LIMIT_MS: Final = 60 * 60 * 1_000
 """Failed attempts are looked for in waits up to this: whoever waited longer had closed the lid."""
@@ -27,9 +28,6 @@ NEAR_MS: Final = 60 * 1_000
 
 COMPACTED_MS: Final = 5 * 1_000
 """A compaction so shortly before what a request answers: the summary follows the boundary at once."""
-
-AGENT_FACTS: Final = 20_000
-"""Facts of one sub-agent that are read for its model; a longer one is not worth the time."""
 
 _ROWS: Final = (EventType.TURN, EventType.LLM_REQUEST, EventType.COMPACTION, EventType.API_ERROR)
 _TROUBLES: Final = (EventType.COMPACTION, EventType.API_ERROR)
@@ -103,16 +101,6 @@ class _Request(NamedTuple):
     model: int | None
     asked: int
     at: int
-
-
-def names_of(conn: Connection, wanted: Iterable[int | None]) -> dict[int, str]:
-    """The texts behind numbers."""
-    numbers = sorted({number for number in wanted if number is not None})
-    if not numbers:
-        return {}
-    dialect = conn.dialect
-    sql = f"SELECT n.id, n.value FROM {dialect.numbers} JOIN name n ON n.id = k.value"
-    return dict(conn.execute(sql, (dialect.listed(numbers),)).fetchall())
 
 
 def runs(conn: Connection, agents: Collection[str]) -> dict[str, Run]:

@@ -21,7 +21,7 @@ from ccagent.metrics.catalogue import METRICS
 from ccagent.metrics.exemplars import Exemplar, Place
 from ccagent.metrics.labels import Budget
 from ccagent.metrics.ledger import Exportable
-from ccagent.store import closing, totals
+from ccagent.store import closing, file_rows, totals
 from ccagent.store.base import FileRow
 from ccagent.store.connection import Connection, scalar
 from ccagent.store.exemplars import Exemplars, examples
@@ -30,22 +30,9 @@ from ccagent.store.hosts import Host
 from ccagent.store.ingest import Ingest
 from ccagent.store.location import Database
 from ccagent.store.lock import FairLock
-from ccagent.store.measures import measure_history
+from ccagent.store.measures import end_catch_up
 from ccagent.store.migrations import Prepared
 from ccagent.store.provenance import note_beginning
-
-_FILE_COLUMNS: Final = (
-    'id, path, device, inode, size, mtime_ns, "offset", head, head_length, marker, generation, lines, state, carry'
-)
-_KEEP_FILE: Final = (
-    f"INSERT INTO file ({_FILE_COLUMNS}, host) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)"
-    ' ON CONFLICT (id) DO UPDATE SET path = ?2, device = ?3, inode = ?4, size = ?5, mtime_ns = ?6, "offset" = ?7,'
-    " head = ?8, head_length = ?9, marker = ?10, generation = ?11, lines = ?12, state = ?13, carry = ?14"
-)
-_MOVE_FILE: Final = (
-    'UPDATE file SET path = ?2, device = ?3, inode = ?4, size = ?5, mtime_ns = ?6, "offset" = ?7, head = ?8,'
-    " head_length = ?9, marker = ?10, generation = ?11, lines = ?12, state = ?13 WHERE id = ?1"
-)
 
 _OPENED: Final = (
     "SELECT seq, commits, (SELECT value FROM meta WHERE name = 'sealed_before'),"
@@ -252,15 +239,8 @@ class Writer(ABC):
     def files(self) -> list[FileRow]:
         """All files known of this host, with their carry."""
         with self._lock:
-            found = self.read(f"SELECT {_FILE_COLUMNS} FROM file WHERE host = ?", (self.host,))
-        return [
-            FileRow(
-                file_id=row[0], path=row[1], device=row[2], inode=row[3], size=row[4], mtime_ns=row[5], offset=row[6],
-                head=row[7], head_length=row[8], marker=row[9], generation=row[10], lines=row[11], state=row[12],
-                carry=row[13],
-            )
-            for row in found
-        ]  # fmt: skip
+            found = self.read(file_rows.ALL, (self.host,))
+        return [file_rows.made(row) for row in found]
 
     def read(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Rows of one question, asked on the writer's own connection. Called under the lock."""
@@ -303,7 +283,10 @@ class Writer(ABC):
         """Which facts these are; nothing is written."""
 
         def work(state: Ingest) -> None:
-            state.file_ids = {NO_FILE: None, **dict(enumerate(self._file_ids(files)))}
+            state.file_ids = {
+                NO_FILE: None,
+                **dict(enumerate(file_rows.numbers(self.conn, self.host, files, self.database.display))),
+            }
             raise _RefusedError(state.refused(batch, self.refused))
 
         try:
@@ -314,7 +297,7 @@ class Writer(ABC):
 
     def _ingest(self, batch: Batch, files: Sequence[FileRow]) -> list[int]:
         def work(state: Ingest) -> list[int]:
-            ids = self._file_ids(files)
+            ids = file_rows.numbers(self.conn, self.host, files, self.database.display)
             state.file_ids = {NO_FILE: None, **dict(enumerate(ids))}
             self._write_facts(batch, ids)
             hit("after_facts")
@@ -331,26 +314,6 @@ class Writer(ABC):
             self.prepare(batch)
             return self.attempt(work)
 
-    def _file_ids(self, files: Sequence[FileRow]) -> list[int]:
-        ids = []
-        for row in files:
-            if row.file_id is not None:
-                ids.append(row.file_id)
-                continue
-            known = self.conn.execute(
-                "SELECT id FROM file WHERE host = ? AND path = ?", (self.host, row.path)
-            ).fetchone()
-            if known is None:
-                known = self.conn.execute(
-                    'INSERT INTO file (host, path, device, inode, size, mtime_ns, "offset", head, head_length, marker,'
-                    " generation, lines, state) VALUES (?, ?, 0, 0, 0, 0, 0, ?, 0, ?, 0, 0, 0) RETURNING id",
-                    (self.host, row.path, b"", b""),
-                ).fetchone()
-            if known is None:
-                raise StoreError(f"{self.database.display} gave no number to a new file; run `ccagent db check`")
-            ids.append(int(known[0]))
-        return ids
-
     def _write_facts(self, batch: Batch, ids: Sequence[int]) -> None:
         self.ingest_state.facts(batch)
         self.ingest_state.quarantine(
@@ -358,16 +321,12 @@ class Writer(ABC):
         )
 
     def _write_files(self, files: Sequence[FileRow], ids: Sequence[int]) -> None:
-        self.conn.executemany(
-            _KEEP_FILE, [(*_file_values(row, number), self.host) for row, number in zip(files, ids, strict=True)]
-        )
+        file_rows.keep(self.conn, self.host, files, ids)
 
     def keep_files(self, files: Sequence[FileRow]) -> None:
         """Write files whose place changed without anything read. Their carry stays."""
         if files:
-            self.write(
-                lambda conn: conn.executemany(_MOVE_FILE, [_file_values(row, row.file_id)[:13] for row in files])
-            )
+            self.write(lambda conn: file_rows.move(conn, files))
 
     def close_due(self, caught_up: Collection[int], quiet: Collection[int]) -> int:
         """Close what timers say is over; the number of facts closed in this slice."""
@@ -417,24 +376,12 @@ class Writer(ABC):
     def catch_up_done(self) -> None:
         """The whole history was read once: from here on facts are live, and metrics are shown."""
         if not self.ingest_state.live:
-            self.run(_end_catch_up)
+            self.run(end_catch_up)
         self.ingest_state.live = True
         with self._lock:
             self.ingest_state.names.forget()
             self.ingest_state.contexts.forget()
             self.settle_down()
-
-
-def _end_catch_up(state: Ingest) -> None:
-    """Note it, once, with the amounts that had to wait for it."""
-    noted = state.conn.execute(
-        "UPDATE host SET catch_up_done = ?, ledger_start = (SELECT MIN(occurred_at) FROM fact)"
-        " WHERE id = ? AND catch_up_done IS NULL RETURNING id",
-        (state.now_ms, state.host),
-    ).fetchall()
-    if noted:
-        state.wrote = True
-        measure_history(state)
 
 
 def set_meta(conn: Connection, name: str, value: str) -> None:
@@ -443,10 +390,3 @@ def set_meta(conn: Connection, name: str, value: str) -> None:
         "INSERT INTO meta (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
         (name, value),
     )
-
-
-def _file_values(row: FileRow, number: int | None) -> tuple[Any, ...]:
-    return (
-        number, row.path, row.device, row.inode, row.size, row.mtime_ns, row.offset, row.head, row.head_length, row.marker,
-        row.generation, row.lines, row.state, row.carry,
-    )  # fmt: skip

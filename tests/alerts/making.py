@@ -8,6 +8,8 @@ from zoneinfo import ZoneInfo
 
 from ccagent.alerts.evaluate import Outcome, evaluate
 from ccagent.alerts.hours import Cell, HourlySeries
+from ccagent.alerts.operands import parse_expression, read
+from ccagent.alerts.pack import PACK
 from ccagent.alerts.parsing import parse
 from ccagent.alerts.rule import Operand, Rule, Scope
 from ccagent.alerts.states import State
@@ -22,6 +24,9 @@ MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 
+PACK_BY_ID = {str(document["id"]): document for document in PACK}
+"""ccagent's own rules."""
+
 
 def at(text: str, zone: ZoneInfo = UTC_ZONE, *, fold: int = 0) -> int:
     """The instant (ms UTC) at which clocks of the zone show `text`, such as "2026-03-29 01:30"."""
@@ -30,6 +35,11 @@ def at(text: str, zone: ZoneInfo = UTC_ZONE, *, fold: int = 0) -> int:
 
 
 START = at("2026-03-02 12:00")  # a Monday
+
+
+def operand_of(text: str) -> Operand:
+    """The operand that `text` stands for, such as `p95(tool.duration{tool=Bash})`."""
+    return read(parse_expression(text), Scope.GLOBAL)[0]
 
 
 def rule(**keys: Any) -> Rule:

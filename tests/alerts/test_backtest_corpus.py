@@ -10,12 +10,12 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from ccagent.alerts.backtest import Backtest, needs, operands_of, run
-from ccagent.alerts.pack import PACK_BY_ID
 from ccagent.alerts.parsing import parse
 from ccagent.rollups.buckets import DAY_MS, HOUR_MS
 from ccagent.store import rollups
 from ccagent.store.alert_hours import load_hours
 from ccagent.store.connection import Connection
+from tests.alerts.making import PACK_BY_ID
 from tests.sources.feed import Feed, on_sqlite
 
 pytestmark = pytest.mark.corpus

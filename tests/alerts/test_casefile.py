@@ -11,7 +11,7 @@ from ccagent.alerts.caserun import Result, run_case
 from ccagent.alerts.faults import AlertRuleError
 from ccagent.alerts.metrics import resolve
 from ccagent.alerts.notation import read_amounts
-from ccagent.alerts.pack import PACK_BY_ID
+from tests.alerts.making import PACK_BY_ID
 
 COST = "session_cost"
 DAILY = {"metric": COST, "window": "daily", "operator": ">", "threshold": 10}

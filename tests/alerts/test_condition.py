@@ -14,12 +14,11 @@ from hypothesis import strategies as st
 
 from ccagent.alerts.condition import exceeds, judge, quantile, reading, usual
 from ccagent.alerts.hours import Cell, HourlySeries
-from ccagent.alerts.operands import parse_operand
 from ccagent.alerts.rule import Baseline, Operand, Operator, Rule
 from ccagent.alerts.series import Amount
 from ccagent.alerts.states import Finding, Verdict
 from ccagent.rollups.outlook import anomaly_ratio
-from tests.alerts.making import BERLIN, DAY, HOUR, LORD_HOWE, MINUTE, START, UTC_ZONE, at, hourly, rule
+from tests.alerts.making import BERLIN, DAY, HOUR, LORD_HOWE, MINUTE, START, UTC_ZONE, at, hourly, operand_of, rule
 
 NOW = START + 20 * MINUTE
 """20 minutes past noon on a Monday."""
@@ -337,20 +336,20 @@ def test_a_quantile_is_even_within_its_bucket() -> None:
 def test_a_histogram_is_aggregated(text: str, value: float) -> None:
     amount = Amount(2.2, 4, (0, 0, 0, 2, 0, 0, 0, 0, 2, 0, 0))
 
-    assert reading(parse_operand(text), amount, (0, HOUR)) == pytest.approx(value)
+    assert reading(operand_of(text), amount, (0, HOUR)) == pytest.approx(value)
 
 
 def test_what_lies_above_all_bounds_is_read_as_the_last() -> None:
     above = Amount(9.0, 1, (0,) * 10 + (1,))
 
-    assert reading(parse_operand("max(context.utilization_ratio)"), above, (0, HOUR)) == 1.0
-    assert reading(parse_operand("p95(context.utilization_ratio)"), above, (0, HOUR)) == 1.0
+    assert reading(operand_of("max(context.utilization_ratio)"), above, (0, HOUR)) == 1.0
+    assert reading(operand_of("p95(context.utilization_ratio)"), above, (0, HOUR)) == 1.0
 
 
 def test_what_is_no_number_is_nothing() -> None:
-    assert reading(parse_operand("ingest.lag"), Amount(float("inf"), 1), (0, HOUR)) is None
-    assert reading(parse_operand("mean(tool.duration)"), Amount(0.0, 0), (0, HOUR)) is None
-    assert reading(parse_operand("p95(tool.duration)"), Amount(0.0, 0, ()), (0, HOUR)) is None
+    assert reading(operand_of("ingest.lag"), Amount(float("inf"), 1), (0, HOUR)) is None
+    assert reading(operand_of("mean(tool.duration)"), Amount(0.0, 0), (0, HOUR)) is None
+    assert reading(operand_of("p95(tool.duration)"), Amount(0.0, 0, ()), (0, HOUR)) is None
 
 
 # ---- against amounts added up by hand --------------------------------------------------------------------------------

@@ -7,15 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ccagent.alerts.hours import Cell, HourlySeries
-from ccagent.alerts.operands import parse_operand
 from ccagent.alerts.rule import Scope
 from ccagent.alerts.series import BEGINNING, Amount
-from tests.alerts.making import HOUR, START
+from tests.alerts.making import HOUR, START, operand_of
 
-COST = parse_operand("session_cost")
-LAG = parse_operand("ingest.lag")
-SESSIONS = parse_operand("session_count")
-DURATION = parse_operand("p95(tool.duration)")
+COST = operand_of("session_cost")
+LAG = operand_of("ingest.lag")
+SESSIONS = operand_of("session_count")
+DURATION = operand_of("p95(tool.duration)")
 
 HOURS = st.integers(0, 30).map(lambda hour: START + hour * HOUR)
 CENTS = st.integers(0, 10**9).map(lambda micro: micro / 1_000_000)
@@ -90,7 +89,7 @@ def test_only_some_subjects_are_answered_for() -> None:
 def test_an_aggregation_makes_no_other_amounts() -> None:
     moment = HourlySeries({COST: [Cell("", START, 1.0)]}).at(START + HOUR)
 
-    assert moment.amounts(parse_operand("rate(session_cost)"), Scope.GLOBAL, [(START, START + HOUR)]) == {
+    assert moment.amounts(operand_of("rate(session_cost)"), Scope.GLOBAL, [(START, START + HOUR)]) == {
         "": [Amount(1.0, 1.0)]
     }
 

@@ -8,10 +8,11 @@ from ccagent.alert_cases import Rules, own_cases
 from ccagent.alerts.budgets import DAILY_USD, Budgets, project_rule
 from ccagent.alerts.casefile import read_cases
 from ccagent.alerts.caserun import run_case
-from ccagent.alerts.pack import PACK, PACK_BY_ID, pack
+from ccagent.alerts.pack import PACK, pack
 from ccagent.alerts.parsing import dump, parse
 from ccagent.alerts.rule import Scope
 from ccagent.config import load
+from tests.alerts.making import PACK_BY_ID
 
 IDS = [str(document["id"]) for document in PACK]
 CONFIG = load({}, {"HOME": "/nonexistent"})

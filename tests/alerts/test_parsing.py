@@ -15,7 +15,7 @@ from ccagent.alerts import durations
 from ccagent.alerts.condition_document import CALENDAR, parse_window
 from ccagent.alerts.faults import AlertRuleError
 from ccagent.alerts.metrics import AlertMetric, Shape, known
-from ccagent.alerts.operands import parse_expression, parse_operand
+from ccagent.alerts.operands import parse_expression
 from ccagent.alerts.parsing import dump, parse
 from ccagent.alerts.rule import (
     Against,
@@ -29,7 +29,7 @@ from ccagent.alerts.rule import (
     Scope,
     Severity,
 )
-from tests.alerts.making import DAY, HOUR, MINUTE
+from tests.alerts.making import DAY, HOUR, MINUTE, operand_of
 
 WHOLE = """
 id = "tools-fail"
@@ -358,7 +358,7 @@ def test_a_dump_says_the_same_again(document: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "operand"),
+    ("text", "expected"),
     [
         ("session_cost", Operand(metric="session_cost")),
         ("ccagent_tool_failures_total{tool=Bash|Read}",
@@ -371,8 +371,8 @@ def test_a_dump_says_the_same_again(document: dict[str, Any]) -> None:
         ("rate(session_cost)", Operand(metric="session_cost", aggregation=Aggregation.RATE)),
     ],
 )  # fmt: skip
-def test_an_operand_is_read(text: str, operand: Operand) -> None:
-    assert parse_operand(text) == operand
+def test_an_operand_is_read(text: str, expected: Operand) -> None:
+    assert operand_of(text) == expected
 
 
 @pytest.mark.parametrize(
@@ -382,7 +382,7 @@ def test_an_operand_is_read(text: str, operand: Operand) -> None:
 )  # fmt: skip
 def test_what_is_no_operand_is_refused(text: str) -> None:
     with pytest.raises(AlertRuleError):
-        parse_operand(text)
+        operand_of(text)
 
 
 def test_an_expression_is_the_keys_of_a_condition() -> None:
@@ -403,7 +403,7 @@ def test_no_text_makes_an_expression_fall(text: str) -> None:
     with suppress(AlertRuleError):
         assert parse_expression(text)["metric"] in text
     with suppress(AlertRuleError):
-        assert parse_operand(text).metric
+        assert operand_of(text).metric
 
 
 @pytest.mark.parametrize(("kind", "operator", "clear"), [("median", "<", 2.5), ("mad", "<", 1.5), ("mad", ">", 1.5)])

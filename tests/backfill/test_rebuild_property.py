@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from ccagent.job import Job
 from ccagent.metrics import names
 from ccagent.store.generation import OF_FACTS
-from ccagent.store.retention import Pruning, Rules
+from ccagent.store.retention import Pruning
+from ccagent.store.retention_rules import Rules
 from tests.backfill.ground import Generous, Ground, cost_of_facts, tokens_booked, tokens_of_facts, tomorrow
 from tests.sources.feed import START_MS
 from tests.sources.trees import trees

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import orjson
@@ -67,3 +68,19 @@ def test_a_missed_goal_is_on_the_page() -> None:
     results["benchmarks"]["stop"]["figures"][0] |= {"goal": 0.001, "verdict": "missed", "value": 3.0, "unit": "s"}
 
     assert "| ≤ 0.001 s | 3 s | missed |" in page(results)
+
+
+def test_the_hour_of_the_soak_is_on_the_page_with_its_conditions() -> None:
+    results = orjson.loads(LATEST.read_bytes())
+    hour = {
+        "conditions": results["conditions"] | {"load_before": 0.25},
+        "details": {"minutes": 60.0, "load_after": 0.5},
+        "figures": [asdict(figure(1.5, 2.0)) | {"verdict": "met"}],
+    }
+
+    text = page(results, hour)
+
+    assert "## Living on a laptop" in page(results)
+    assert "Over 60 minutes on" in text
+    assert "load average 0.25 before and 0.5 after" in text
+    assert "| it | ≤ 2 s | 1.50 s | met |" in text

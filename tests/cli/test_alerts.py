@@ -42,8 +42,7 @@ def feed(tmp_path: Path) -> Iterator[Feed]:
 @pytest.fixture
 def week(feed: Feed) -> Feed:
     """With an invented week that ended now, rolled up."""
-    for name, data in files_of(*past_week(feed.clock.now_ms(), 6)).items():  # type: ignore[arg-type]
-        feed.take((name, data))
+    feed.take(*files_of(*past_week(feed.clock.now_ms(), 6)).items())  # type: ignore[arg-type]
     while feed.store.write(lambda conn: rollups.refresh(conn, UTC)):
         pass
     return feed

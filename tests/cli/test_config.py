@@ -93,6 +93,36 @@ def test_path_prints_every_place(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     assert set(rows) == {"config", "env", "database", "state", "cache"}
 
 
+@pytest.mark.parametrize(
+    ("named", "shown"),
+    [
+        ("/srv/facts.db", "/srv/facts.db"),
+        ("sqlite:////srv/facts.db", "/srv/facts.db"),
+        ("facts.db", "{folder}/facts.db"),
+        ("postgresql://me:${WORD}@server/facts", "postgresql://me:***@server/facts"),
+    ],
+)
+def test_path_names_the_database_that_is_set_and_no_password(
+    file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], named: str, shown: str
+) -> None:
+    monkeypatch.setenv("WORD", "secret")
+    file.write_text(f'database = "{named}"\n')
+
+    assert main(["config", "path", "--config", str(file)]) == 0
+
+    assert f"database  {shown.format(folder=file.parent)}\n" in capsys.readouterr().out
+
+
+def test_path_tells_the_usual_places_where_the_file_is_refused(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file.write_text("nonsense = 1\n")
+
+    assert main(["config", "path", "--config", str(file)]) == 0
+
+    shown = capsys.readouterr()
+    assert f"config    {file}\n" in shown.out
+    assert "nonsense" in shown.err
+
+
 DESTINATIONS = """
 [otlp]
 endpoint = "localhost:4318"

@@ -125,6 +125,14 @@ def test_a_backup_elsewhere_removes_nothing(say: Any, database: Path, tmp_path: 
     assert "exists already" in err
 
 
+def test_a_backup_into_a_folder_that_is_not_there_says_what_to_do(say: Any, database: Path, tmp_path: Path) -> None:
+    code, _, err = say("backup", str(tmp_path / "nowhere" / "mine.db"))
+
+    assert code == 1
+    assert f"has no place in {tmp_path / 'nowhere'} (No such file or directory); make the folder" in err
+    assert not (tmp_path / "nowhere").exists()
+
+
 def test_a_disk_without_room_is_told_before_anything_is_written(
     say: Any, database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

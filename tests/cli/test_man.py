@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -44,3 +45,17 @@ def test_roff_reads_it_without_a_complaint_and_shows_every_verb() -> None:
     group = cli.get_command(click.Context(cli), "db")
     assert isinstance(group, click.Group)
     assert [name for name in group.commands if f"ccagent db {name}" not in done.stdout] == []
+
+
+@pytest.mark.skipif(shutil.which("man") is None, reason="there is no man")
+def test_man_finds_it_beside_a_program_on_the_path(tmp_path: Path) -> None:
+    """As pip, pipx and a system's package lay it: `share/man` beside the `bin` that is on the PATH."""
+    place = tmp_path / "share" / "man" / "man1"
+    place.mkdir(parents=True)
+    (tmp_path / "bin").mkdir()
+    shutil.copy(PAGE, place)
+    env = {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "HOME": str(tmp_path)}
+
+    done = subprocess.run(["man", "-w", "ccagent"], capture_output=True, text=True, timeout=60, check=False, env=env)
+
+    assert (done.returncode, done.stdout.strip()) == (0, str(place / PAGE.name)), done.stderr

@@ -12,7 +12,8 @@ import pytest
 
 from ccagent.clock import FakeClock
 from ccagent.config import load
-from ccagent.daemon import BIND_SECONDS, Daemon
+from ccagent.daemon import Daemon
+from ccagent.service.listening import BIND_SECONDS
 from tests.daemon.rig import Ground, get, now_ms, until
 
 

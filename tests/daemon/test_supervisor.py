@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import signal
 import socket
+import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from tests.daemon.rig import STOP_SECONDS, Ground, small_session
+from tests.store.releases import RELEASES
 
 WATCHDOG_SECONDS = 3.0
+
+LONG_FEEDINGS = 9
+"""What the longest statement lasts at the least: thrice the time after which a hung daemon is ended."""
+
+ROWS = 2_500
+"""Joined with themselves twice, 15 billion rows: no machine is done with them while the test looks."""
 
 
 class Manager:
@@ -36,6 +45,11 @@ class Manager:
                 self.words += self._socket.recv(4_096).decode().splitlines()
             except BlockingIOError:
                 return any(line.startswith(word) for line in self.words)
+
+    def feedings(self) -> int:
+        """How often the watchdog was fed by now."""
+        self.heard("")
+        return self.words.count("WATCHDOG=1")
 
     def forget(self) -> None:
         """From now on only what arrives later counts."""
@@ -93,3 +107,58 @@ def test_a_follow_thread_that_hangs_ends_the_feeding_and_an_abort_tells_where(gr
 
     assert daemon.process.wait(STOP_SECONDS) == -signal.SIGABRT
     assert "failpoints.py" in daemon.log.read_text()
+
+
+def test_a_start_that_migrates_an_older_database_asks_for_time_before_it_is_ready(
+    ground: Ground, manager: Manager
+) -> None:
+    ground.database.parent.mkdir(parents=True)
+    RELEASES[-1].write_database(ground.database)
+
+    daemon = ground.start(**manager.variables)
+    daemon.until(lambda: manager.heard("READY=1"), "it is ready")
+
+    asked = next(place for place, line in enumerate(manager.words) if line.startswith("EXTEND_TIMEOUT_USEC="))
+    assert manager.words[asked - 1] == "STATUS=Preparing the database"
+    assert asked < manager.words.index("READY=1")
+    daemon.until_logged("database.migrated")
+
+
+def test_one_statement_that_takes_many_times_the_watchdogs_time_is_no_hanging(ground: Ground, manager: Manager) -> None:
+    """The database itself makes it long, by a trigger, so that everything else is as it always is."""
+    ground.tree.write(small_session("one"))
+    assert ground.once().returncode == 0
+    with closing(sqlite3.connect(ground.database)) as conn, conn:
+        conn.execute("CREATE TABLE many(x)")
+        conn.executemany("INSERT INTO many VALUES (?)", [(number,) for number in range(ROWS)])
+        conn.execute(
+            "CREATE TRIGGER long AFTER INSERT ON fact BEGIN"
+            " UPDATE many SET x = (SELECT COUNT(a.x + b.x + c.x) FROM many a, many b, many c) WHERE rowid = 1; END"
+        )
+    daemon = ground.start(**manager.variables)
+    daemon.until(lambda: manager.heard("READY=1"), "it is ready")
+    daemon.until(lambda: manager.heard("STATUS=Following 1 file"), "its status")
+
+    ground.tree.write(small_session("two"))
+    daemon.until(lambda: waits_for_the_writer(ground), "the long statement has begun")
+    manager.forget()
+    began = time.monotonic()
+    daemon.until(lambda: manager.feedings() >= LONG_FEEDINGS, "it is fed all the while")
+    took = time.monotonic() - began
+    still = waits_for_the_writer(ground)
+    code = daemon.terminate()
+
+    assert still
+    assert took < LONG_FEEDINGS * WATCHDOG_SECONDS
+    assert code == 0, daemon.words
+    assert ground.requests() == 2  # the long transaction was rolled back
+
+
+def waits_for_the_writer(ground: Ground) -> bool:
+    """Whether the daemon is within a transaction that writes."""
+    with closing(sqlite3.connect(ground.database, timeout=0, isolation_level=None)) as conn:
+        try:
+            conn.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return True
+        return False

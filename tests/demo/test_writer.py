@@ -9,7 +9,8 @@ import pytest
 
 from ccagent.demo.session import free_port, own_environment, play, write_sessions
 from ccagent.demo.writer import DAY_MS, PROJECTS, UNPRICED_MODEL, live_session, past_week
-from ccagent.recount import Recount, recount
+from ccagent.recount import Recount
+from tests.recounting import recount
 
 NOW = 1_790_000_000_000
 

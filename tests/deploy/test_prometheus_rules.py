@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from ccagent.alerts.budgets import Document
-from ccagent.alerts.pack import PACK, PACK_BY_ID
+from ccagent.alerts.pack import PACK
+from tests.alerts.making import PACK_BY_ID
 from tests.deploy.rule_files import (
     DEPLOY,
     GROUPING,

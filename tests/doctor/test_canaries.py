@@ -146,6 +146,7 @@ def test_a_report_is_one_line_a_check(told: Told) -> None:
     for state, report in told.reports.items():
         if "--json" not in state:
             lines = report.splitlines()[1:]
+            assert len(lines) > 1, state
             assert all(line.split()[0] in ("ok", "warn", "fail") for line in lines), state
 
 

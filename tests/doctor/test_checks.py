@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import sys
 import time
@@ -14,11 +15,14 @@ from typing import Any
 import apsw
 import pytest
 
+from ccagent import __version__
 from ccagent.config import load
-from ccagent.doctor import running, storage, transcripts
-from ccagent.doctor.finding import Finding, State, counted, worst
+from ccagent.doctor import inotify, running, storage, transcripts
+from ccagent.doctor.finding import Finding, State, amount, counted, duration, worst
 from ccagent.doctor.ground import Ground
+from ccagent.doctor.ground import Tree as Below
 from ccagent.doctor.report import configuration, examine, exit_code
+from ccagent.errors import StoreError
 from ccagent.service.live import Live, StatusFile
 from ccagent.store.instance import InstanceLock
 from ccagent.store.location import parse_database
@@ -135,6 +139,33 @@ def test_a_watch_limit_below_the_folders_names_the_one_to_set(make: Make, sessio
     assert state(transcripts.watching(make(), limit=100)) is State.OK
 
 
+def test_listeners_that_cannot_be_had_name_the_limit_to_raise(make: Make, session: Path, tmp_path: Path) -> None:
+    found = one(transcripts.watching(make(), listeners=lambda wanted: wanted - 1))
+
+    assert (found.state, "1 root to listen to, and this user may open 0 more" in found.said) == (State.WARN, True)
+    assert "sysctl fs.inotify.max_user_instances=" in found.todo
+    with telling(tmp_path):
+        assert state(transcripts.watching(make(), listeners=lambda _: 0)) is State.OK, "the daemon has its own"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux's")
+def test_listeners_are_counted_by_opening_them_and_none_is_kept() -> None:
+    before = set(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    had = inotify.obtainable(3)
+    # The limit of a user is not a test's to use up; that of open files refuses with the same error.
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(before) + 20, hard))
+    try:
+        few = inotify.obtainable(1_000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    assert (had, few < 1_000) == (3, True)
+    assert set(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+    limit = inotify.instance_limit()
+    assert limit is None or limit > 0
+
+
 @pytest.mark.parametrize(("mode", "said"), [("off", "off"), ("degraded", "degraded")])
 def test_events_that_the_daemon_does_without_are_told(make: Make, tmp_path: Path, mode: str, said: str) -> None:
     with telling(tmp_path, watch_mode=mode):
@@ -167,6 +198,80 @@ def test_offsets_are_held_against_sizes(make: Make, session: Path, tmp_path: Pat
     assert "1 file gone" in one(transcripts.offsets(make())).said
 
 
+def test_a_line_that_nobody_has_finished_is_nothing_to_act_on(make: Make, session: Path, tmp_path: Path) -> None:
+    stored(tmp_path)
+    with session.open("ab") as file:
+        file.write(b'{"half": ')
+
+    found = one(transcripts.offsets(make()))
+
+    assert (found.state, found.said.rpartition(", ")[2]) == (State.OK, "9 B at their ends are still to come")
+
+
+def test_of_transcripts_never_read_and_of_long_rests_nothing_is_opened(
+    make: Make, session: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored(tmp_path)
+    session.with_name("new.jsonl").write_text('{"half": ')
+    monkeypatch.setattr(transcripts, "UNFINISHED_BYTES", 8)
+    with session.open("ab") as file:
+        file.write(b'{"longer": ')
+    ground = make()
+    assert len(ground.files) == 2
+    monkeypatch.setattr("builtins.open", lambda *_: pytest.fail("a transcript was opened"))
+
+    assert "20 B of 2 files not taken in yet" in one(transcripts.offsets(ground)).said
+
+
+def test_a_folder_that_refuses_a_look_is_not_taken_for_gone(
+    make: Make, session: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored(tmp_path)
+
+    def refuse(path: object) -> None:
+        raise PermissionError(13, "no")
+
+    monkeypatch.setattr(os, "lstat", refuse)  # whoever runs the tests may be allowed everything
+
+    assert "0 files gone" in one(transcripts.offsets(make())).said
+
+
+def test_roots_that_refuse_are_not_called_empty(make: Make, tmp_path: Path) -> None:
+    ground = make()
+    ground.__dict__["trees"] = [Below(root=b"/x", kind="claude", files={}, directories=0, refused=1)]
+
+    found = one(transcripts.roots(ground))
+
+    assert (found.state, found.todo) == (State.WARN, "see the next line: what may not be read is not counted")
+
+
+def test_a_daemon_that_was_killed_is_told_with_how_long_ago(make: Make, tmp_path: Path) -> None:
+    with telling(tmp_path):
+        pass
+    now = time.time_ns() // 1_000_000
+
+    found = one(running.daemon(make(now_ms=now + 2 * DAY_MS + 1)))
+
+    assert (found.state, found.said.rpartition(", ")[2]) == (State.WARN, "about 2 days ago")
+    assert "goes on where it stood" in found.todo
+
+
+@pytest.mark.parametrize(
+    ("size", "shown"),
+    [(0, "0 B"), (999, "999 B"), (1_500, "1.5 kB"), (85_300_000, "85.3 MB"), (2 * 10**12, "2,000.0 GB")],
+)
+def test_bytes_for_eyes(size: int, shown: str) -> None:
+    assert amount(size) == shown
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [(-1, "0 seconds"), (59.9, "59 seconds"), (60, "1 minute"), (7_300, "2 hours"), (90_000, "1 day")],
+)
+def test_times_for_eyes(seconds: float, shown: str) -> None:
+    assert duration(seconds) == shown
+
+
 def test_a_daemon_that_is_behind_is_told_with_how_long(make: Make, tmp_path: Path) -> None:
     now = 1_800_000_000_000
     with telling(tmp_path, unread_bytes=700, oldest_unread_ms=now - 200_000):
@@ -176,7 +281,7 @@ def test_a_daemon_that_is_behind_is_told_with_how_long(make: Make, tmp_path: Pat
     with telling(tmp_path, paused=True):
         paused = one(transcripts.lag(make(now_ms=now)))
 
-    assert (found.state, found.said) == (State.WARN, "700 B unread, the oldest for 200 s")
+    assert (found.state, found.said) == (State.WARN, "700 B unread, the oldest for 3 minutes")
     assert (soon.state, paused.state) == (State.OK, State.FAIL)
     assert list(transcripts.lag(make())) == []
 
@@ -197,12 +302,14 @@ def test_the_daemon_its_version_and_its_problems(make: Make, tmp_path: Path) -> 
         assert (found.state, found.said) == (State.WARN, "it runs and tells of 1 problem")
         assert state(running.version(make())) is State.OK
         status = tmp_path / "data" / "ccagent.db.status.json"
-        status.write_bytes(status.read_bytes().replace(b'"version":"0.1.0"', b'"version":"9.8.7"'))
+        own, other = f'"version":"{__version__}"'.encode(), b'"version":"9.8.7"'
+        assert own in status.read_bytes()
+        status.write_bytes(status.read_bytes().replace(own, other))
         skew = one(running.version(make()))
     with telling(tmp_path, reload_ok=False):
         assert "reload" in one(running.version(make())).said
 
-    assert (skew.state, skew.said) == (State.WARN, "9.8.7 runs, 0.1.0 is installed")
+    assert (skew.state, skew.said) == (State.WARN, f"9.8.7 runs, {__version__} is installed")
 
 
 SYSTEMCTL = """#!/bin/sh
@@ -289,3 +396,20 @@ def test_room_on_the_disk(
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: shutil._ntuple_diskusage(10**13, 0, free))  # type: ignore[attr-defined]
 
     assert state(storage.disk(make())) is expected
+
+
+@pytest.mark.parametrize(
+    ("free", "said"), [(1_000, "it cannot be read: its disk is full"), (10**9, "it cannot be read")]
+)
+def test_a_database_that_cannot_be_read_on_a_full_disk(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, said: str
+) -> None:
+    stored(tmp_path)
+
+    def refuse(_named: object) -> None:
+        raise StoreError("secret words")
+
+    monkeypatch.setattr("ccagent.store.open.open_reader", refuse)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: shutil._ntuple_diskusage(10**13, 0, free))  # type: ignore[attr-defined]
+
+    assert one(storage.database(make())).said == said

@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
+from ccagent.config import load
 from ccagent.config_reference import default_file
-from ccagent.inventory import is_session
-from tests.daemon.rig import ROOT, Ground, grounds, small_session
+from ccagent.inventory import choices, is_session, take
+from tests.daemon.rig import ROOT, Ground, grounds, now_ms, small_session
 
 
 @pytest.fixture
@@ -49,7 +50,10 @@ def test_it_shows_what_there_is_and_writes_a_private_commented_configuration(gro
     assert f"{root} (claude): 1 project, 1 session, 2 files" in said
     assert f"wrote     {file}" in said
     assert "`ccagent run` takes in 2 files" in said
-    assert file.read_text() == default_file()
+    assert f'\ndatabase = "{ground.database}"\n' in file.read_text(), "the next call uses the same without being told"
+    assert [line for line in file.read_text().splitlines() if line not in default_file().splitlines()] == [
+        f'database = "{ground.database}"'
+    ]
     assert (stat.S_IMODE(file.stat().st_mode), stat.S_IMODE(file.parent.stat().st_mode)) == (0o600, 0o700)
     assert not ground.database.exists(), "nobody said yes"
 
@@ -62,7 +66,7 @@ def test_a_second_call_leaves_a_changed_file_as_it_is(ground: Ground) -> None:
 
     said = init(ground).stdout
 
-    assert f"kept      {file}" in said
+    assert f"kept      {file} as it is, without the database of this call" in said
     assert file.read_text() == 'listen = "off"\n'
 
 
@@ -90,7 +94,7 @@ def test_a_file_that_is_named_and_not_there_yet_is_the_one_that_is_written(groun
 
     assert (shown.returncode, written.returncode) == (0, 0), shown.stderr
     assert f"to write  {file}" in shown.stdout
-    assert file.read_text() == default_file()
+    assert f"wrote     {file}: database set, every other key with its default" in written.stdout
 
 
 def test_a_dry_run_writes_nothing(ground: Ground) -> None:
@@ -107,7 +111,8 @@ def test_without_transcripts_it_names_where_it_looked(ground: Ground) -> None:
     said = init(ground).stdout
 
     assert str(ground.home / ".claude" / "projects") in said
-    assert "next      `ccagent run` follows what comes" in said
+    assert f"{ground.home / '.claude' / 'projects'} (not there)" in said
+    assert "name their folder with --source" in said
 
 
 def test_beside_a_daemon_it_takes_in_nothing(ground: Ground) -> None:
@@ -157,3 +162,76 @@ def test_on_a_terminal_it_asks_and_heeds_the_answer(ground: Ground) -> None:
 )
 def test_a_session_is_told_from_a_sub_agent_by_its_place(path: bytes, kind: str, own: bool) -> None:
     assert is_session(path, kind) is own
+
+
+def test_sources_that_were_named_are_followed_by_the_next_call_too(ground: Ground) -> None:
+    at_home(ground)
+    for name in ("a 'quoted' \"tree\"", "sessions"):
+        (ground.home / name).mkdir()
+    (ground.home / "sessions" / "rollout-one.jsonl").write_text("{}\n")
+
+    init(ground, "--source", "a 'quoted' \"tree\"", "--source", "codex:sessions")
+    roots = json.loads(init(ground, "--json").stdout)["roots"]
+
+    assert [(one["path"], one["kind"], one["files"]) for one in roots] == [
+        (str(ground.home / "a 'quoted' \"tree\""), "claude", 0), (str(ground.home / "sessions"), "codex", 1),
+    ]  # fmt: skip
+
+
+def test_a_source_that_is_not_there_is_not_written(ground: Ground) -> None:
+    said = init(ground, "--source", "/nowhere").stdout
+
+    assert "found     no transcripts in /nowhere (not there)" in said
+    assert "/nowhere" not in (ground.home / ".config" / "ccagent" / "config.toml").read_text()
+
+
+def test_a_password_is_not_written_into_the_configuration(tmp_path: Path) -> None:
+    env = {"HOME": str(tmp_path)}
+    secret, plain = "postgresql://me:secret@server/facts", "postgresql://me@server/facts"
+
+    assert choices(load({"database": secret}, env)) == {}
+    assert choices(load({"database": plain}, env)) == {"database": plain}
+    assert choices(load({}, {**env, "CCAGENT_DATABASE_URL": plain})) == {}, "a variable speaks for itself"
+
+
+def test_where_no_configuration_can_be_written_it_says_what_it_found_and_why(ground: Ground) -> None:
+    at_home(ground)
+    (ground.home / "file").write_text("")
+
+    done = ground.verb("init", "--yes", "--config", str(ground.home / "file" / "config.toml"))
+
+    assert (done.returncode, "1 project, 1 session" in done.stdout) == (78, True)
+    assert done.stderr.startswith("ccagent: cannot create the folder")
+    assert not ground.database.exists()
+
+
+def test_history_without_recent_usage_is_said_to_be_old(ground: Ground) -> None:
+    root = at_home(ground)
+    for file in root.rglob("*.jsonl"):
+        file.write_bytes(small_session("old", start=now_ms() - 90 * 24 * 3_600_000).content)
+
+    assert "30 days   no usage: what was taken in is older" in init(ground, "--yes").stdout
+
+
+def test_what_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tmp_path / ".claude" / "projects"
+    for name in ("open", "closed"):
+        (root / name).mkdir(parents=True)
+        (root / name / "one.jsonl").write_text("{}\n")
+    real_scan, real_access, refused = os.scandir, os.access, os.fsencode(root / "closed")
+
+    def scan(folder: bytes) -> Any:
+        if folder == refused:
+            raise PermissionError(13, "Permission denied")
+        return real_scan(folder)
+
+    # Whoever runs the tests may be allowed everything.
+    monkeypatch.setattr(os, "scandir", scan)
+    monkeypatch.setattr(
+        os, "access", lambda path, mode: not os.fsencode(path).endswith(b"one.jsonl") and real_access(path, mode)
+    )
+    env = {"HOME": str(tmp_path)}
+    found = take(load({}, env), env)[0]
+
+    assert found.files == 1
+    assert found.document()["unreadable"] == [str(root / "closed"), str(root / "open" / "one.jsonl")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import http.server
 import os
 import shutil
@@ -104,6 +105,17 @@ def test_the_holder_is_named_and_claude_code_suspected_on_its_exporters_port(
     assert ("OTEL_METRICS_EXPORTER=prometheus" in found.todo) is suspected
 
 
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="only Linux tells who listens")
+def test_a_daemon_that_cannot_tell_of_itself_is_not_taken_for_a_stranger(make: Make, tmp_path: Path) -> None:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with InstanceLock(parse_database(str(tmp_path / "data" / "ccagent.db"))):
+            found = one(network.port(make({"listen": f"127.0.0.1:{server.server_port}"})))
+        server.shutdown()
+
+    assert (found.state, found.said) == (State.WARN, f"the metrics page on port {server.server_port} answers 501")
+
+
 def test_a_variable_that_asks_for_the_exporter_makes_it_a_suspect(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -172,8 +184,50 @@ def test_nobody_listening_is_told_and_offline_nobody_is_asked(make: Make) -> Non
 
     found = next(network.collector(make(settings)))
 
-    assert (found.state, "ConnectionRefusedError" in found.said) == (State.FAIL, True)
+    assert (found.state, "nobody listens on its port" in found.said) == (State.FAIL, True)
     assert {each.state for each in network.collector(make(settings, network=False))} == {State.OK}
+
+
+@pytest.mark.parametrize(
+    ("scheme", "protocol", "said", "todo"),
+    [
+        ("http", "grpc", "no OTLP answer comes over grpc", "otlp.protocol"),
+        ("https", "grpc", "it does not take requests", "write http"),
+        ("https", "http/protobuf", "it does not take requests", "write http"),
+    ],
+)
+def test_a_receiver_of_another_protocol_is_told_from_one_that_is_away(
+    make: Make, scheme: str, protocol: str, said: str, todo: str
+) -> None:
+    with receiver("http/protobuf") as collector:
+        url = collector.http.replace("http://", f"{scheme}://")
+        found = next(network.collector(make({"otlp.endpoint": url, "otlp.protocol": protocol})))
+
+    assert (found.state, said in found.said, todo in found.todo) == (State.FAIL, True, True), found
+
+
+@pytest.mark.parametrize(
+    ("refusal", "said", "todo"),
+    [
+        (socket.gaierror(-2, "secret"), "its host name is not known", "correct the endpoint"),
+        (TimeoutError("secret"), "no connection within 3 s", "firewall"),
+        (OSError(errno.ENETUNREACH, "secret"), "it cannot be reached (ENETUNREACH)", "see to the network"),
+    ],
+    ids=["name", "silence", "no way"],
+)
+def test_what_is_in_the_way_of_a_request_is_told(
+    make: Make, monkeypatch: pytest.MonkeyPatch, refusal: OSError, said: str, todo: str
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise refusal
+
+    monkeypatch.setattr(network, "ask", lambda _target: ("refused", "it does not take requests", "secret"))
+    monkeypatch.setattr(socket, "create_connection", refuse)
+    found = next(network.collector(make({"otlp.endpoint": "http://127.0.0.1:4318"})))
+
+    assert found.said == f"destination 1 (traces): {said}"
+    assert todo in found.todo
+    assert "secret" not in found.said + found.todo
 
 
 def test_what_the_daemon_cannot_send_is_told_though_this_shell_names_no_destination(make: Make, tmp_path: Path) -> None:

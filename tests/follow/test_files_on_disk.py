@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ccagent.follow.files import HOT_SECONDS
 from ccagent.follow.state import GONE, LIVE
 from tests.follow.driver import Session, age, append, write_new
 
@@ -376,6 +377,24 @@ def test_files_in_a_folder_that_cannot_be_listed_are_not_gone(root: Path) -> Non
 
     assert report.gone == 0
     assert [problem.path for problem in report.problems] == [os.fsencode(path.parent)]
+
+
+def test_a_file_that_cooled_down_keeps_no_descriptor_and_is_read_on_when_it_grows(root: Path) -> None:
+    seconds = [0.0]
+    path = write_new(root / "a.jsonl", b"one\n")
+    session = Session(root, clock=lambda: seconds[0])
+    session.catch_up()
+    handles = session.follower._turns.handles
+    hot = len(handles)
+
+    seconds[0] = HOT_SECONDS + 1
+    session.follower.scan()
+    cold = len(handles)
+    append(path, b"two\n")
+    session.catch_up()
+
+    assert (hot, cold, len(handles)) == (1, 0, 1)
+    assert session.texts() == [b"one", b"two"]
 
 
 def test_more_files_than_descriptors_are_kept(root: Path) -> None:

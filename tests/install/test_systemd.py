@@ -3,15 +3,19 @@ the tests of the folder systemd."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
+from pwd import getpwuid
 
 import pytest
 
 from ccagent.config import load
 from ccagent.errors import ServiceError
+from ccagent.install import steps
 from ccagent.install.managing import choose
 from ccagent.install.place import shipped, survey
+from ccagent.install.steps import reaching
 from ccagent.install.systemd import SystemdUser, drop_in, quoted
 from tests.install.conftest import Ground
 
@@ -110,11 +114,47 @@ def test_without_systemd_it_says_so_and_writes_nothing(ground: Ground) -> None:
 
 def test_without_a_manager_for_the_user_it_says_what_to_do(ground: Ground) -> None:
     ground.put("systemctl", "print('Failed to connect to bus: No medium found'); sys.exit(1)")
+    manager = SystemdUser(ground.env, ground.home / ".config", booted=ground.folder)
 
-    with pytest.raises(ServiceError, match=r"No medium found.*enable-linger"):
-        choose(ground.env, "linux").install(ground.place(), ground.hands())
+    with pytest.raises(ServiceError, match=r"No medium found.*enable-linger.*`ccagent run`"):
+        manager.install(ground.place(), ground.hands())
 
     assert not ground.files()
+
+
+def test_where_systemd_is_installed_and_does_not_run_it_says_so(ground: Ground) -> None:
+    ground.put("systemctl", "print('System has not been booted with systemd'); sys.exit(1)")
+    manager = SystemdUser(ground.env, ground.home / ".config", booted=ground.folder / "nowhere")
+
+    with pytest.raises(ServiceError, match=r"does not run this machine.*`ccagent run`"):
+        manager.install(ground.place(), ground.hands())
+
+    assert not ground.files()
+
+
+@pytest.mark.parametrize("lingers", [True, False])
+def test_whoever_does_not_linger_is_told_how_to_once(ground: Ground, manager: SystemdUser, lingers: bool) -> None:
+    lingering = ground.folder / "linger"
+    lingering.mkdir()
+    if lingers:
+        (lingering / getpwuid(os.getuid()).pw_name).touch()
+
+    SystemdUser(ground.env, ground.home / ".config", lingering=lingering).install(ground.place(), ground.hands())
+
+    assert len([line for line in ground.said if "loginctl enable-linger" in line]) == (not lingers)
+
+
+def test_a_session_that_does_not_name_the_runtime_folder_is_led_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(steps, "RUNTIME", tmp_path)
+    there = tmp_path / str(os.getuid())
+    without = reaching({"HOME": "/home/ada"})
+    (there / "systemd").mkdir(parents=True)
+
+    assert "XDG_RUNTIME_DIR" not in without
+    assert reaching({"HOME": "/home/ada"})["XDG_RUNTIME_DIR"] == str(there)
+    assert reaching({"XDG_RUNTIME_DIR": "/elsewhere"})["XDG_RUNTIME_DIR"] == "/elsewhere"
 
 
 def test_a_start_that_fails_leads_to_the_log(ground: Ground, manager: SystemdUser) -> None:
@@ -142,8 +182,12 @@ def test_uninstalling_works_where_no_manager_answers(ground: Ground, manager: Sy
     ground.put("systemctl", "sys.exit(1)")
 
     manager.uninstall(ground.hands())
+    first = ground.said.count("note   no service manager answers; only the files are removed")
+    manager.uninstall(ground.hands())
 
     assert not ground.files()
+    assert (first, ground.said.count("note   no service manager answers; only the files are removed")) == (1, 1)
+    assert ground.said[-1] == "nothing is installed"
 
 
 def test_what_says_where_things_lie_is_kept_and_what_may_be_a_secret_is_named_only(ground: Ground) -> None:

@@ -190,6 +190,21 @@ def test_proxy_variables_are_not_read(http: Running, senders: Senders, monkeypat
     assert senders(http).send("traces", REQUEST).kind is Kind.ADVANCE
 
 
+def test_a_name_that_does_not_resolve_is_tried_again_and_found_when_it_does(
+    http: Running, senders: Senders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(*_: object, **__: object) -> Any:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    sender = senders(http)
+    with monkeypatch.context() as offline:
+        offline.setattr(socket, "getaddrinfo", unknown)
+        verdict = sender.send("traces", REQUEST)
+
+    assert (verdict.kind, "Name or service not known" in verdict.message) == (Kind.RETRY, True)
+    assert sender.send("traces", REQUEST).kind is Kind.ADVANCE
+
+
 def test_an_answer_longer_than_the_limit_is_not_read_whole(http: Running, senders: Senders) -> None:
     http.received.script.append(Answer(content_type="text/html", body=b"x" * (3 << 20)))
     sender = senders(http)

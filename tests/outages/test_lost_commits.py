@@ -18,7 +18,8 @@ from ccagent.intake import Intake, file_states
 from ccagent.store.advisory import lock_key
 from ccagent.store.ingest import Ingest
 from ccagent.store.location import parse_database
-from ccagent.store.postgres import SCHEMA, PostgresStore
+from ccagent.store.pgconnection import SCHEMA
+from ccagent.store.postgres import PostgresStore
 from tests.daemon.rig import until
 from tests.kill import harness, oracle
 from tests.kill.mutant import HastyStore

@@ -161,6 +161,60 @@ def test_a_request_closes_when_its_file_was_quiet_for_a_second(
     assert changes, "who exports is told"
 
 
+def test_a_request_closes_in_time_while_others_write_and_timers_are_not_asked_at_every_line(
+    following: Following, tree: Tree, clock: FakeClock, facts: Callable[[str], int], monkeypatch: pytest.MonkeyPatch,
+    store: SqliteStore,
+) -> None:  # fmt: skip
+    asked = []
+    close_due = store.close_due
+
+    def counted(caught_up: set[int], quiet: set[int]) -> int:
+        asked.append(clock.monotonic())
+        return close_due(caught_up, quiet)
+
+    monkeypatch.setattr(store, "close_due", counted)
+    rest(following)
+    following.follower.hint(os.fsencode(tree.write(session())))
+    rest(following)
+    busy = tree.write(session("two"))
+    asked.clear()
+    closed = []
+
+    for _ in range(20):
+        with busy.open("ab") as file:
+            file.write(b'{"type": "summary", "summary": "x", "leafUuid": "y"}\n')
+        following.follower.hint(os.fsencode(busy))
+        clock.advance(100)
+        rest(following)
+        closed.append(facts("closed_seq IS NOT NULL AND file = 1"))
+
+    assert (closed[8], closed[15]) == (1, 2), "a second of quiet, and at most half a second more"
+    assert 3 <= len(asked) <= 6
+
+
+def test_beside_events_hot_files_are_looked_at_once_a_second_and_hinted_ones_at_once(
+    following: Following, tree: Tree, clock: FakeClock, facts: Callable[[str], int]
+) -> None:
+    silent, told = tree.write(session()), tree.write(session("two"))
+    rest(following)
+    following.follower.watching = True
+    clock.advance(1_000)
+    rest(following)
+    before = facts("1")
+    for path, name in ((silent, "three"), (told, "four")):
+        with path.open("ab") as file:
+            file.write(session(name).content)
+    following.follower.hint(os.fsencode(told))
+
+    clock.advance(100)
+    rest(following)
+    at_once = facts("1")
+    clock.advance(900)
+    rest(following)
+
+    assert (before, at_once, facts("1")) == (4, 6, 8)
+
+
 def test_a_turn_closes_after_ten_minutes_without_a_record(
     following: Following, tree: Tree, clock: FakeClock, store: SqliteStore
 ) -> None:
@@ -196,3 +250,14 @@ def test_once_closes_what_timers_would(
 
     assert facts("closed_seq IS NOT NULL") == 2
     assert live.caught_up
+
+
+def test_a_scan_shows_at_every_transcript_that_it_goes_on(following: Following, tree: Tree) -> None:
+    turned: list[None] = []
+    for name in ("one", "two", "three"):
+        tree.write(session(name))
+    following.turned = lambda: turned.append(None)
+
+    following.follower.scan()
+
+    assert len(turned) == 3

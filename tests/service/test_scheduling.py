@@ -13,7 +13,7 @@ from ccagent.clock import FakeClock
 from ccagent.errors import StoreError
 from ccagent.service.following import Following
 from ccagent.service.live import Live, StatusFile, read_status
-from ccagent.service.scheduling import REPLACED_SECONDS, ROLLUP_SECONDS, Scheduling, keep_zone
+from ccagent.service.scheduling import LONGEST_REST, REPLACED_SECONDS, ROLLUP_SECONDS, Scheduling, keep_zone
 from ccagent.store.connection import scalar
 from ccagent.store.sqlite import SqliteStore
 from tests.daemon.rig import small_session
@@ -24,7 +24,10 @@ UTC = ZoneInfo("UTC")
 
 
 @pytest.fixture
-def scheduling(store: SqliteStore, live: Live, clock: FakeClock) -> Scheduling:
+def scheduling(store: SqliteStore, live: Live, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> Scheduling:
+    """Rests by the clock alone: how long work takes here is the machine's business."""
+    monkeypatch.setattr("ccagent.service.scheduling.ROLLUP_REST", 0.0)
+    monkeypatch.setattr("ccagent.service.scheduling.POINTS_REST", 0.0)
     return Scheduling(store, UTC, live, clock, StatusFile(store.path))
 
 
@@ -87,9 +90,52 @@ def test_points_of_sessions_rest_as_long_as_making_them_asks_for(
 
     scheduling.tick(ROLLUP_SECONDS)
     waiting = int(scalar(store.conn, "SELECT count(*) FROM dirty WHERE quarter < 0")), dirty(store)
-    scheduling.tick(1e15)
+    scheduling.tick(LONGEST_REST)
 
     assert waiting[0] == waiting[1] > 0
+    assert dirty(store) == 0
+
+
+def test_rollups_rest_as_long_as_making_them_asks_for(
+    scheduling: Scheduling, store: SqliteStore, tree: Tree, live: Live, clock: FakeClock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    live.caught_up = True
+    monkeypatch.setattr("ccagent.service.scheduling.ROLLUP_REST", 1e12)
+    take_in(store, tree, clock, "one")
+    scheduling.tick(0.0)
+    take_in(store, tree, clock, "two")
+    scheduling.changed()
+
+    scheduling.tick(LONGEST_REST - 1)
+    waiting = dirty(store)
+    scheduling.tick(LONGEST_REST)
+
+    assert waiting > 0
+    assert dirty(store) == 0
+
+
+def test_who_writes_faster_than_an_hour_is_made_anew_does_not_keep_the_thread(
+    scheduling: Scheduling, store: SqliteStore, tree: Tree, live: Live, clock: FakeClock
+) -> None:
+    take_in(store, tree, clock, "one")
+    quarter = int(scalar(store.conn, "SELECT max(quarter) FROM dirty"))
+    turns = []
+
+    def written_meanwhile() -> None:
+        turns.append(None)
+        assert len(turns) < 50
+        store.write(
+            lambda conn: conn.execute("INSERT INTO dirty VALUES (?, ?, 0) ON CONFLICT DO NOTHING", (quarter, 1))
+        )
+
+    scheduling.turned = written_meanwhile
+    scheduling.refresh()
+    left = store.conn.execute("SELECT quarter FROM dirty").fetchall()
+    scheduling.turned = lambda: None
+    scheduling.refresh()
+
+    assert left == [(quarter,)]
     assert dirty(store) == 0
 
 

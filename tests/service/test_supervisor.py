@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 from ccagent.clock import FakeClock
 from ccagent.service.live import Live
-from ccagent.service.supervisor import FEEDS, STATUS_LENGTH, Pulse, Supervisor, describe
+from ccagent.service.supervisor import FEEDS, START_SECONDS, STATUS_LENGTH, Pulse, Supervisor, describe
 
 WATCHDOG_SECONDS = 30.0
 
@@ -177,3 +178,40 @@ def test_the_status_is_one_short_line_with_the_worst_first(live: Live) -> None:
     assert following == "Following 7 files; 1 problem, see `ccagent status`"
     assert describe(live).startswith("full full")
     assert len(describe(live)) == STATUS_LENGTH
+
+
+def named(pulse: Pulse, supervisor: Supervisor, name: str, waiting: tuple[str, ...] = ()) -> None:
+    """What a thread of that name says of its own work."""
+    thread = threading.Thread(target=supervisor.at_work, args=(waiting,), name=name)
+    thread.start()
+    thread.join()
+
+
+def test_a_start_that_takes_long_asks_for_time_now_and_then_until_all_is_ready(manager: Manager, pulse: Pulse) -> None:
+    clock = FakeClock(0)
+    supervisor = Supervisor(manager.env, clock, pulse)
+    for _ in range(3):
+        supervisor.at_work()
+    once = manager.heard()
+    clock.advance(int(1_000 * START_SECONDS[0]))
+    supervisor.at_work()
+    again = manager.heard()
+    supervisor.tick(Live(started_ms=0, ready=True))
+    manager.heard()
+    clock.advance(int(1_000 * START_SECONDS[0]))
+    supervisor.at_work()
+
+    assert once == ["STATUS=Preparing the database", f"EXTEND_TIMEOUT_USEC={START_SECONDS[1] * 1e6:.0f}"]
+    assert again == once
+    assert manager.heard() == []
+
+
+def test_a_thread_at_long_work_beats_and_so_does_the_one_that_waits_for_it(manager: Manager, pulse: Pulse) -> None:
+    supervisor = Supervisor(manager.env, FakeClock(0), pulse)
+
+    named(pulse, supervisor, "ccagent-follow")
+    alone = pulse.all_turned()
+    named(pulse, supervisor, "ccagent-follow", ("ccagent-schedule",))
+
+    assert not alone
+    assert pulse.all_turned()

@@ -16,7 +16,8 @@ from ccagent.rollups.metrics import Period
 from ccagent.store import rollups
 from ccagent.store.connection import Connection
 from ccagent.store.ingest import Ingest
-from ccagent.store.retention import Pruning, Removed, Rules
+from ccagent.store.retention import Pruning, Removed
+from ccagent.store.retention_rules import Rules
 from tests.rollups.oracle import stored
 from tests.sources.feed import START_MS, Feed, Series, files_of
 from tests.sources.trees import ACTIONS, VERSIONS, act

@@ -7,23 +7,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from ccagent.clock import FakeClock
-from ccagent.store.location import parse_database
-from ccagent.store.opening import open_store
-from tests.sources.feed import START_MS, Feed, files_of
+from tests.sources.feed import Feed, files_of
+from tests.store.hosted import Hosted
 from tests.store.worked import copied, links, worked
 from tests.transcripts import Session
 
 WAIT_SECONDS = 30.0
-
-
-class Hosted(Feed):
-    """A feed of one host of a shared database."""
-
-    def __init__(self, url: str, host: str) -> None:
-        self.clock = FakeClock(START_MS)
-        self.store = open_store(parse_database(url), clock=self.clock, host_id=host)
-        self._rows = {}
 
 
 @pytest.fixture

@@ -43,3 +43,19 @@ def test_who_waits_too_long_is_not_served_later() -> None:
     lock.release()
     with pytest.raises(RuntimeError, match="not held"):
         lock.release()
+
+
+def test_it_tells_who_waits() -> None:
+    lock = FairLock()
+    lock.acquire()
+    waiter = threading.Thread(target=lock.acquire, name="late")
+    waiter.start()
+    while not lock.waiting:
+        pass
+    told = lock.waiting
+
+    lock.release()
+    waiter.join()
+
+    assert told == ("late",)
+    assert lock.waiting == ()

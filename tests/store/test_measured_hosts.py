@@ -19,10 +19,10 @@ from ccagent.store.pgconnection import connect
 from ccagent.store.refreshing import refresh_slice
 from ccagent.store.writer import Writer
 from tests.sources.feed import START_MS, Feed, on_sqlite
+from tests.store.hosted import Hosted
 from tests.store.measuring import one, operand, rounded
 from tests.store.pruned import DAY_MS, ZONE, feed_in_zone, prune
 from tests.store.pruned import session as written
-from tests.store.test_retention_hosts import Hosted
 
 METRICS = (names.TOOL_CALLS, names.TURNS, names.TOKENS, names.TOOL_DURATION, "session_cost")
 ALWAYS = (0, START_MS + 100 * DAY_MS)

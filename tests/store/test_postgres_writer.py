@@ -14,8 +14,8 @@ from ccagent.metrics import names as metric
 from ccagent.store.advisory import AdvisoryLock, host_key
 from ccagent.store.ingest import Ingest
 from ccagent.store.location import parse_database
-from ccagent.store.pgconnection import connect
-from ccagent.store.postgres import SCHEMA, PostgresStore
+from ccagent.store.pgconnection import SCHEMA, connect
+from ccagent.store.postgres import PostgresStore
 from tests.pg import Server
 
 STARTS = "SELECT COALESCE(SUM(value), 0) FROM total WHERE metric = 'starts'"

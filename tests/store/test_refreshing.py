@@ -10,6 +10,7 @@ import pytest
 
 from ccagent.clock import FakeClock
 from ccagent.errors import StoreError
+from ccagent.rollups.buckets import session_mark
 from ccagent.store import refreshing, rollups
 from ccagent.store.connection import Connection, scalar
 from ccagent.store.queries import usage
@@ -119,6 +120,24 @@ def test_points_can_wait(feed: Feed) -> None:
     assert (before, feed.scalar(points) > 0) == (0, True)
 
 
+def test_a_change_makes_the_points_of_its_neighbours_stale_and_not_of_the_whole_hour(feed: Feed) -> None:
+    hour = START_MS - START_MS % 3_600_000
+    early, late = Session("early", start=hour + 60_000), Session("late", start=hour + 50 * 60_000)
+    for one in (early, late):
+        one.prompt("hello")
+        one.request()
+        feed.read(one)
+    settle(feed)
+    late.request()
+
+    feed.read(late)
+    refresh_slice(feed.store, UTC, limit=24, points=False)
+
+    number = feed.scalar("SELECT MIN(c.session) FROM fact f JOIN context c ON c.id = f.context WHERE f.type = 1"
+                         f" AND f.occurred_at > {hour + 30 * 60_000}")  # fmt: skip
+    assert [row[0] for row in feed.store.conn.execute("SELECT quarter FROM dirty")] == [session_mark(number)]
+
+
 def test_a_claim_takes_the_newest_quarters(feed: Feed) -> None:
     feed.read(session("one"))
     newest = feed.scalar("SELECT MAX(quarter) FROM dirty")
@@ -130,6 +149,7 @@ def test_a_claim_takes_the_newest_quarters(feed: Feed) -> None:
 
 def test_a_database_that_is_gone_is_a_store_error(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "ccagent.db", clock=FakeClock(START_MS))
+    store.write(lambda conn: conn.execute("INSERT INTO dirty (quarter, host, seq) VALUES (1, ?, 0)", (store.host,)))
     for path in tmp_path.glob("ccagent.db*"):
         path.unlink()
 

@@ -14,7 +14,7 @@ from ccagent.rollups.buckets import HOUR_MS, bucket_end, bucket_start
 from ccagent.store import outbox
 from ccagent.store.connection import scalar
 from ccagent.store.ingest import Ingest
-from ccagent.store.retention import months_before
+from ccagent.store.retention_rules import months_before
 from tests.sources.feed import START_MS, Feed
 from tests.store.pruned import (
     DAY_MS,

@@ -8,28 +8,18 @@ from contextlib import contextmanager, nullcontext
 
 import pytest
 
-from ccagent.clock import FakeClock
 from ccagent.store import rollups
 from ccagent.store.ingest import Ingest
-from ccagent.store.location import parse_database
-from ccagent.store.opening import open_store
-from ccagent.store.retention import Pruning, Removed, Rules
+from ccagent.store.retention import Pruning, Removed
+from ccagent.store.retention_rules import Rules
 from ccagent.store.writer import Writer
-from tests.sources.feed import START_MS, Feed
+from tests.sources.feed import START_MS
+from tests.store.hosted import Hosted
 from tests.store.pruned import DAY_MS, ZONE
 from tests.transcripts import Session, Usage
 
 NOW = START_MS + 40 * DAY_MS
 WAIT_SECONDS = 20.0
-
-
-class Hosted(Feed):
-    """A feed of one host of a shared database."""
-
-    def __init__(self, url: str, host: str) -> None:
-        self.clock = FakeClock(START_MS)
-        self.store = open_store(parse_database(url), clock=self.clock, host_id=host)
-        self._rows = {}
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 
 from ccagent.store.connection import scalar
 from ccagent.store.forecast import forecast
-from ccagent.store.retention import Rules
+from ccagent.store.retention_rules import Rules
 from ccagent.store.size import used_bytes
 from tests.sources.feed import START_MS, Feed
 from tests.store.pruned import (

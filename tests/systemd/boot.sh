@@ -13,13 +13,17 @@ mount -t sysfs sysfs "$root/sys" || mount --bind /sys "$root/sys"
 mount -t cgroup2 cgroup2 "$root/sys/fs/cgroup"
 mkdir -p "$root/opt/cc" "$root/opt/sources" "$root/opt/site" "$root/opt/python"
 mount --bind "$work/cc" "$root/opt/cc"
-mount --bind "$sources" "$root/opt/sources"
-mount --bind "$site" "$root/opt/site"
-mount --bind "$python" "$root/opt/python"
+for name in sources site python; do
+    eval "from=\$$name"
+    mount --bind "$from" "$root/opt/$name"
+    mount -o remount,bind,ro "$root/opt/$name"
+done
+mkdir "$root/opt/app"
 mount -t tmpfs tmpfs "$root/run"
 mount -t tmpfs tmpfs "$root/tmp"
 mount --bind "$work/console" "$root/dev/console"
 chroot "$root" useradd --create-home --shell /bin/sh --uid 4242 ada
+chroot "$root" useradd --create-home --shell /bin/sh --uid 4243 bob
 mkdir -p "$root/var/lib/systemd/linger"
 : >"$root/var/lib/systemd/linger/ada"
 units="$root/etc/systemd/system"

@@ -11,102 +11,48 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 sys.path[:0] = ["/opt/sources", "/opt/site"]
 
-from tests.transcripts import Session, Tree, Usage, text  # noqa: E402 - the machine has them there only
+from tests.systemd import changes  # noqa: E402 - the machine has them there only
+from tests.systemd.inside import (  # noqa: E402
+    DROP_INS,
+    HERE,
+    HOME,
+    SHIPPED,
+    UID,
+    active,
+    as_ada,
+    configure,
+    logged,
+    main_pid,
+    override,
+    put_package,
+    requests,
+    show,
+    until,
+    users,
+    write,
+)  # fmt: skip
 
-HERE = Path("/opt/cc")
-UID = 4242
-HOME = Path("/home/ada")
-UNIT = "ccagent.service"
-ROOT = HOME / ".claude" / "projects"
-DROP_INS = HOME / ".config/systemd/user" / f"{UNIT}.d"
-WATCHDOG_SECONDS = 5
-DEADLINE_SECONDS = 60.0
+WATCHDOG_SECONDS = 10
 
 report: dict[str, Any] = {}
-
-
-def as_ada(*command: str) -> subprocess.CompletedProcess[str]:
-    """Run a command as the user, in her session's environment."""
-    env = {
-        "HOME": str(HOME), "USER": "ada", "LOGNAME": "ada", "PATH": "/opt/cc/bin:/usr/bin:/bin", "LANG": "C.UTF-8",
-        "XDG_RUNTIME_DIR": f"/run/user/{UID}", "DBUS_SESSION_BUS_ADDRESS": f"unix:path=/run/user/{UID}/bus",
-    }  # fmt: skip
-    return subprocess.run(
-        command, env=env, cwd=HOME, user=UID, group=UID, extra_groups=[], text=True, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, timeout=DEADLINE_SECONDS, check=False,
-    )  # fmt: skip
-
-
-def show(*names: str) -> dict[str, str]:
-    """Properties of the unit."""
-    done = as_ada("systemctl", "--user", "show", UNIT, f"--property={','.join(names)}")
-    return dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
-
-
-def until(condition: Callable[[], object], what: str) -> None:
-    """Wait for it; TimeoutError that says what did not happen."""
-    end = time.monotonic() + DEADLINE_SECONDS
-    while not condition():
-        if time.monotonic() > end:
-            raise TimeoutError(what)
-        time.sleep(0.1)
-
-
-def requests() -> int:
-    """What the user's own command counts."""
-    done = as_ada("ccagent", "usage", "--json", "--by", "total")
-    return int(json.loads(done.stdout)["rows"][0]["requests"]) if done.returncode == 0 else 0
-
-
-def write(name: str) -> None:
-    """A session of one request, written as the user."""
-    session = Session(seed=name, start=time.time_ns() // 1_000_000 - 60_000)
-    session.prompt("hello")
-    session.assistant(text("a reply"), usage=Usage(input=1, output=10))
-    session.turn_duration(5_000)
-    Tree(ROOT).write(session)
-    for path in [ROOT, *ROOT.rglob("*")]:
-        os.chown(path, UID, UID)
-
-
-def override(name: str, text_: str | None) -> None:
-    """A drop-in of the user's own, or its end."""
-    path = DROP_INS / name
-    if text_ is None:
-        path.unlink(missing_ok=True)
-    else:
-        path.write_text(text_)
-    as_ada("systemctl", "--user", "daemon-reload")
-
-
-def users(process: object) -> str:
-    """The user namespace of a process."""
-    return str(Path(f"/proc/{process}/ns/user").readlink())
-
-
-def active() -> bool:
-    return show("ActiveState")["ActiveState"] == "active"
-
-
-def main_pid() -> int:
-    return int(show("MainPID")["MainPID"])
 
 
 def install() -> None:
     """Installing twice: the first starts it, the second keeps everything as it is."""
     write("first")
+    report["home_before"] = changes.files()
     first = as_ada("ccagent", "service", "install")
     report["install"] = {"code": first.returncode, "text": first.stdout, **show("ActiveState", "StatusText", "Type")}
     report["light"] = (DROP_INS / "20-no-user-namespaces.conf").exists()
     pid = main_pid()
     again = as_ada("ccagent", "service", "install")
     report["again"] = {"code": again.returncode, "text": again.stdout, "same_pid": main_pid() == pid}
+    until(lambda: show("StatusText")["StatusText"].startswith("Following"), "it says what it follows")
     status = as_ada("ccagent", "service", "status", "--json")
     report["status"] = {"code": status.returncode, **json.loads(status.stdout)}
     logs = as_ada("ccagent", "service", "logs")
@@ -120,13 +66,17 @@ def sandbox() -> None:
         line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line
     )
     mounts = [line.split() for line in Path(f"/proc/{pid}/mountinfo").read_text().splitlines()]
+    limits = Path(f"/proc/{pid}/limits").read_text()
     report["sandbox"] = {
         "no_new_privileges": status["NoNewPrivs"].strip(),
         "seccomp": status["Seccomp"].strip(),
         "bounding": status["CapBnd"].strip(),
         "own_users": users(pid) != users("self"),
         "root_is_read_only": any(line[4] == "/" and "ro" in line[5].split(",") for line in mounts),
-        "core": Path(f"/proc/{pid}/limits").read_text().split("Max core file size")[1].split()[0],
+        "core": limits.split("Max core file size")[1].split()[0],
+        "files": limits.split("Max open files")[1].split()[0],
+        "nice": os.getpriority(os.PRIO_PROCESS, pid),
+        "oom_score_adjust": Path(f"/proc/{pid}/oom_score_adj").read_text().strip(),
     }
 
 
@@ -140,9 +90,9 @@ def follow() -> None:
 
 def reload_() -> None:
     """A reload goes through systemctl, and the unit is active after it."""
-    done = as_ada("systemctl", "--user", "reload", UNIT)
+    done = as_ada("systemctl", "--user", "reload", "ccagent.service")
     until(active, "it is active after the reload")
-    until(lambda: "config.reloaded" in as_ada("ccagent", "service", "logs").stdout, "the log tells of the reload")
+    until(lambda: "config.reloaded" in logged(), "the log tells of the reload")
     report["reload"] = {"code": done.returncode, **show("ActiveState", "NRestarts")}
 
 
@@ -158,18 +108,19 @@ def kill() -> None:
 
 def hang() -> None:
     """A follow thread that hangs: the watchdog restarts it."""
-    override(
-        "90-rig.conf", f"[Service]\nWatchdogSec={WATCHDOG_SECONDS}\nEnvironment=CCAGENT_FAILPOINT=after_facts:hang\n"
-    )
-    as_ada("systemctl", "--user", "restart", UNIT)
-    time.sleep(2 * WATCHDOG_SECONDS)  # idle, and fed: twice the watchdog's time must not end it
+    watchdog = f"[Service]\nWatchdogSec={WATCHDOG_SECONDS}\n"
+    override("90-rig.conf", f"{watchdog}Environment=CCAGENT_FAILPOINT=after_facts:hang\n")
+    as_ada("systemctl", "--user", "restart", "ccagent.service")
     pid = main_pid()
+    first = fed_at()
+    # Idle: twice the watchdog's time must not end it.
+    until(lambda: fed_at() > first + 2 * WATCHDOG_SECONDS or main_pid() != pid, "it is fed while it idles")
     report["fed"] = show("ActiveState", "NRestarts", "WatchdogUSec")
     write("fourth")
-    override("90-rig.conf", f"[Service]\nWatchdogSec={WATCHDOG_SECONDS}\n")  # what starts next does not hang
+    override("90-rig.conf", watchdog)  # what starts next does not hang
     until(lambda: main_pid() not in (0, pid) and active(), "the watchdog has restarted it")
     until(lambda: requests() == 4, "the fourth session is counted")
-    log = as_ada("ccagent", "service", "logs", "-n", "1000").stdout
+    log = logged()
     report["hang"] = {
         "requests": requests(), "restarts": show("NRestarts")["NRestarts"], "watchdog": "Watchdog timeout" in log,
         "stack": "failpoints.py" in log,
@@ -177,33 +128,37 @@ def hang() -> None:
     override("90-rig.conf", None)
 
 
+def fed_at() -> float:
+    """When the watchdog was fed last, steady seconds."""
+    return int(show("WatchdogTimestampMonotonic")["WatchdogTimestampMonotonic"]) / 1e6
+
+
 def stop() -> None:
     """It ends soon, and cleanly."""
-    started = time.monotonic()
-    done = as_ada("systemctl", "--user", "stop", UNIT)
-    report["stop"] = {"code": done.returncode, "seconds": time.monotonic() - started, **show("ActiveState", "Result")}
+    done = as_ada("systemctl", "--user", "stop", "ccagent.service")
+    moments = show("ActiveExitTimestampMonotonic", "InactiveEnterTimestampMonotonic")
+    began, ended = (int(moments[name]) for name in ("ActiveExitTimestampMonotonic", "InactiveEnterTimestampMonotonic"))
+    report["stop"] = {"code": done.returncode, "seconds": (ended - began) / 1e6, **show("ActiveState", "Result")}
 
 
 def bad_configuration() -> None:
     """A configuration that is wrong fails once, with 78, and is not started over and over."""
-    file = HOME / ".config/ccagent/config.toml"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text("nonsense = 1\n")
+    configure("nonsense = 1\n")
     refused = as_ada("ccagent", "service", "restart")
-    time.sleep(7)  # longer than RestartSec
+    # One that is to be started again would be "auto-restart" now.
     report["bad"] = {
         "code": refused.returncode,
         "text": refused.stdout,
-        **show("ActiveState", "ExecMainStatus", "NRestarts"),
+        **show("ActiveState", "SubState", "ExecMainStatus", "NRestarts"),
     }
-    file.unlink()
+    configure(None)
 
 
 def lighter() -> None:
     """The lighter unit starts as well."""
-    light = Path("/opt/sources/ccagent/packaging/systemd/no-user-namespaces.conf").read_text()
+    light = (SHIPPED / "packaging/systemd/no-user-namespaces.conf").read_text()
     override("20-no-user-namespaces.conf", light)
-    started = as_ada("systemctl", "--user", "restart", UNIT)
+    started = as_ada("systemctl", "--user", "restart", "ccagent.service")
     pid = main_pid()
     status = Path(f"/proc/{pid}/status").read_text() if pid else ""
     report["lighter"] = {
@@ -211,11 +166,13 @@ def lighter() -> None:
         "own_users": bool(pid) and users(pid) != users("self"),
         **show("ActiveState"),
     }  # fmt: skip
+    override("20-no-user-namespaces.conf", None)
+    as_ada("systemctl", "--user", "restart", "ccagent.service")
 
 
 def system_wide() -> None:
     """The template of shared servers, run by the system's manager."""
-    unit = Path("/opt/sources/ccagent/packaging/systemd/ccagent@.service").read_text()
+    unit = (SHIPPED / "packaging/systemd/ccagent@.service").read_text()
     Path("/etc/systemd/system/ccagent@.service").write_text(
         unit.replace("/usr/local/bin/ccagent", "/opt/cc/bin/ccagent")
     )
@@ -223,21 +180,17 @@ def system_wide() -> None:
     started = subprocess.run(
         ["systemctl", "start", "ccagent@ada"], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
     )
-    database = "/var/lib/ccagent/ada/ccagent/ccagent.db"
-
-    def counted() -> int:
-        done = as_ada("ccagent", "usage", "--json", "--by", "total", "--db", database)
-        return int(json.loads(done.stdout)["rows"][0]["requests"]) if done.returncode == 0 else 0
-
     report["template"] = {"code": started.returncode, "text": started.stdout}
     if started.returncode:
         report["template"]["log"] = subprocess.run(
             ["journalctl", "-u", "ccagent@ada", "--no-pager", "-o", "cat"], text=True, capture_output=True, check=False
         ).stdout
         return
-    until(lambda: counted() == 4, "the template's instance has counted all sessions")
+    database = ("--db", "/var/lib/ccagent/ada/ccagent/ccagent.db")
+    until(lambda: requests(*database) == 4, "the template's instance has counted all sessions")
     folder = Path("/var/lib/ccagent/ada").stat()
-    report["template"] |= {"requests": counted(), "mode": oct(folder.st_mode & 0o777), "owner": folder.st_uid}
+    report["template"] |= {"requests": requests(*database), "mode": oct(folder.st_mode & 0o777), "owner": folder.st_uid}
+    report["template_limits"] = changes.limits_of("ccagent@ada.service", "systemctl")
     subprocess.run(["systemctl", "stop", "ccagent@ada"], check=False)
 
 
@@ -250,19 +203,25 @@ def uninstall() -> None:
     report["failed"] = as_ada("systemctl", "--user", "list-units", "--failed", "--plain", "--no-legend").stdout
 
 
-CHAPTERS = (install, sandbox, follow, reload_, kill, hang, stop, bad_configuration, lighter, system_wide, uninstall)
+CHAPTERS = (
+    install, sandbox, follow, reload_, kill, hang, stop, bad_configuration, lighter, system_wide, *changes.CHAPTERS,
+    uninstall, changes.purge,
+)  # fmt: skip
 
 
 def main() -> None:
     """Tell the chapters in their order; the first that fails ends the story, with its reason in the report."""
     try:
+        put_package()
+        until(lambda: Path(f"/run/user/{UID}/bus").exists(), "a bus of the user")
         until(lambda: as_ada("systemctl", "--user", "show", "--property=Version").returncode == 0, "a user manager")
         for chapter in CHAPTERS:
             started = time.monotonic()
-            chapter()
+            report.update(chapter() or {})
             print(chapter.__name__, f"{time.monotonic() - started:.1f} s", flush=True)
     except BaseException:
-        report["fault"] = traceback.format_exc() + as_ada("ccagent", "service", "logs", "-n", "60").stdout
+        report["fault"] = traceback.format_exc()
+        report["fault"] += as_ada("ccagent", "service", "logs", "-n", "60").stdout
     (HERE / "report.json").write_text(json.dumps(report))
 
 

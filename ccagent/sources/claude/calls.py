@@ -18,12 +18,6 @@ from ccagent.sources.claude.records import Record, ShellInput, ShellResult, Task
 from ccagent.sources.claude.sides import LAUNCHES, PROMPT_TEXT, prompt_digest
 from ccagent.sources.claude.standing import Standing
 
-QUESTIONS: Final = ("AskUserQuestion", "ExitPlanMode")
-"""Calls that a person answers."""
-
-TIMED_TOOLS: Final = ("Glob", "WebFetch", "WebSearch")
-"""Tools whose result says how long they took; a sub-agent's launch does too."""
-
 BACKGROUND_SHELLS: Final = 64
 """Shells in the background whose end is still awaited."""
 
