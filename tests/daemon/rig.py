@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import apsw
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.transcripts import Session, Tree, Usage, text
@@ -233,13 +233,18 @@ class Ground:
                 daemon.kill()
 
     def rows(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
-        """Ask the database from outside; no row while it is not there yet."""
+        """Ask the database from outside; no row while it is not there yet.
+
+        With the library of the daemon: some tests run one in this process, where a second SQLite would release the locks
+        of the first when it closes the file, and cut the index of the log below it.
+        """
         if not self.database.exists():
             return []
-        with closing(sqlite3.connect(f"file:{self.database}?mode=ro", uri=True, timeout=5)) as connection:
+        with closing(apsw.Connection(str(self.database), flags=apsw.SQLITE_OPEN_READONLY)) as connection:
+            connection.set_busy_timeout(5_000)
             try:
                 return connection.execute(sql, values).fetchall()
-            except sqlite3.OperationalError as error:
+            except apsw.SQLError as error:
                 if "no such table" in str(error):
                     return []
                 raise

@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import apsw
+
 from ccagent.clock import FakeClock
 from ccagent.store.connection import Connection
 from ccagent.store.schema import SCHEMA_VERSION
@@ -125,7 +127,7 @@ def opened(path: Path) -> SqliteStore:
 
 
 def rows(path: Path, sql: str) -> list[tuple[Any, ...]]:
-    with closing(sqlite3.connect(path)) as conn:
+    with closing(apsw.Connection(str(path))) as conn:  # a store may be open on it: two libraries share no locks
         return conn.execute(sql).fetchall()
 
 
