@@ -5,7 +5,9 @@ from __future__ import annotations
 import faulthandler
 import os
 import signal
+import sys
 import threading
+import traceback
 from collections.abc import Callable
 from types import FrameType
 from typing import Final
@@ -38,7 +40,7 @@ class Signals:
         signal.signal(signal.SIGTERM, end)
         signal.signal(signal.SIGINT, end)
         signal.signal(signal.SIGHUP, lambda number, frame: self.reload.set())
-        faulthandler.register(signal.SIGUSR1, all_threads=True)
+        signal.signal(signal.SIGUSR1, lambda number, frame: _write(stacks()))
         faulthandler.enable()  # a watchdog ends a hung daemon with SIGABRT: the log is to tell where it hung
 
     def settle(self, waken: Callable[[], None]) -> None:
@@ -52,3 +54,26 @@ class Signals:
         self._hurry = threading.Timer(STOP_SECONDS, os._exit, args=(0,))
         self._hurry.daemon = True
         self._hurry.start()
+
+
+def stacks() -> str:
+    """What each thread does at this moment, the innermost call last.
+
+    faulthandler would show a thread that holds the interpreter, too, but reads the stacks of those that go on meanwhile,
+    and has ended a daemon by that. Whoever is to learn where a daemon hangs, ends it with SIGABRT.
+    """
+    names = {thread.ident: thread.name for thread in threading.enumerate()}
+    parts = []
+    for ident, frame in sys._current_frames().items():
+        parts += [f"Thread {names.get(ident, ident)}:\n", *traceback.format_stack(frame)]
+    return "".join(parts)
+
+
+def _write(text: str) -> None:
+    """To standard error, past Python's own buffer: the signal may have come while that was written to."""
+    rest = text.encode(errors="backslashreplace")
+    try:
+        while rest:
+            rest = rest[os.write(2, rest) :]
+    except OSError:
+        return  # nobody reads it any more
