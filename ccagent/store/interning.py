@@ -13,6 +13,9 @@ from ccagent.store.connection import Connection, scalar
 REMEMBERED: Final = 100_000
 """Texts kept in memory. Most are turn ids, which are asked for while their session is read and then no more."""
 
+REMEMBERED_LIVE: Final = 5_000
+"""The same once the history has been read: a few sessions are at work then, and a service runs for months."""
+
 
 LONGEST: Final = 2_000
 """Bytes of a text. Real ones are far shorter; Postgres' index takes no longer ones than 2,700."""
@@ -65,6 +68,7 @@ class Names:
         self._next = 0
         self.watched: set[int] | None = None
         """While somebody looks for texts that nobody uses: the numbers asked for since they were forgotten last."""
+        self.limit = REMEMBERED
 
     def forget(self) -> None:
         """Drop what is remembered."""
@@ -99,7 +103,7 @@ class Names:
         missing = sorted({text for text in texts if text not in self._ids})
         if not missing:
             return
-        if len(self._ids) + len(missing) > REMEMBERED:
+        if len(self._ids) + len(missing) > self.limit:
             self.forget()
         clean = {text: _clean(text) for text in missing}
         found = self._among(clean.values())
@@ -149,7 +153,7 @@ class Names:
         return str(row[0])
 
     def _remember(self, number: int, text: str) -> None:
-        if len(self._ids) >= REMEMBERED:
+        if len(self._ids) >= self.limit:
             self._ids.clear()
             self._texts.clear()
         if self.watched is not None:
@@ -169,6 +173,7 @@ class Contexts:
         self._next = 0
         self.watched: set[int] | None = None
         """As in `Names`."""
+        self.limit = REMEMBERED
 
     def forget(self) -> None:
         """Drop what is remembered."""
@@ -206,7 +211,7 @@ class Contexts:
         missing = [context for context in contexts if context not in self._ids]
         if not missing:
             return
-        if len(self._ids) + len(missing) > REMEMBERED:
+        if len(self._ids) + len(missing) > self.limit:
             self.forget()
         names = self._names
         wanted = {
@@ -248,7 +253,7 @@ class Contexts:
         return context
 
     def _remember(self, number: int, context: Context) -> None:
-        if len(self._ids) >= REMEMBERED:
+        if len(self._ids) >= self.limit:
             self._ids.clear()
             self._values.clear()
         if self.watched is not None:

@@ -32,6 +32,9 @@ BUSY_MS: Final = 5_000
 CACHE_KIB: Final = 16_384
 """Page cache of the writer: holds the key index of some 400,000 facts, so that inserts at random keys stay cheap."""
 
+LIVE_CACHE_KIB: Final = 8_192
+"""The same once the history has been read: a few sessions write, near one another, and a laptop has other uses for it."""
+
 CHECKPOINT_PAGES: Final = 1_000
 CATCH_UP_PAGES: Final = 16_000
 """Pages of the write-ahead log (4 and 64 MiB) that start a checkpoint, which waits for the disk. In a catch-up inserts
@@ -127,6 +130,7 @@ class SqliteStore(Writer):
         self._sqlite.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
         if self.path != MEMORY:
             self._sqlite.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        self._sqlite.execute(f"PRAGMA cache_size = -{LIVE_CACHE_KIB}")
         self._sqlite.execute("PRAGMA shrink_memory")
         return_memory()
 

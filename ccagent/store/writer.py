@@ -28,6 +28,7 @@ from ccagent.store.exemplars import Exemplars, examples
 from ccagent.store.held import begin_held
 from ccagent.store.hosts import Host
 from ccagent.store.ingest import Ingest
+from ccagent.store.interning import REMEMBERED_LIVE
 from ccagent.store.location import Database
 from ccagent.store.lock import FairLock
 from ccagent.store.measures import end_catch_up
@@ -379,8 +380,9 @@ class Writer(ABC):
             self.run(end_catch_up)
         self.ingest_state.live = True
         with self._lock:
-            self.ingest_state.names.forget()
-            self.ingest_state.contexts.forget()
+            for memory in (self.ingest_state.names, self.ingest_state.contexts):
+                memory.forget()
+                memory.limit = REMEMBERED_LIVE
             self.settle_down()
 
 

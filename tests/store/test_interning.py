@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from ccagent.clock import FakeClock
 from ccagent.errors import DamagedError
 from ccagent.facts.model import Context
 from ccagent.store import interning
 from ccagent.store.connection import SqliteConnection
-from ccagent.store.interning import Contexts, Names
+from ccagent.store.interning import REMEMBERED, REMEMBERED_LIVE, Contexts, Names
 from ccagent.store.schema import statements
+from ccagent.store.sqlite import SqliteStore
 
 HERE = Context("s", "/p", "/p", "main", "2.1.30", None, "default", None, None, None, 0)
 
@@ -76,6 +79,21 @@ def test_memory_is_bounded_and_numbers_stay(conn: SqliteConnection, monkeypatch:
     numbers = {text: names.id(text) for text in "abcdefgh"}
 
     assert {text: names.id(text) for text in "abcdefgh"} == numbers
+    assert len(names._ids) <= 3
+
+
+def test_less_is_remembered_once_the_history_was_read(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "ccagent.db", clock=FakeClock(1_000))
+    state = store.ingest_state
+    before = state.names.limit, state.contexts.limit
+    store.catch_up_done()
+
+    store.write(lambda conn: [state.names.id(f"turn {number}") for number in range(2 * REMEMBERED_LIVE)])
+
+    assert before == (REMEMBERED, REMEMBERED)
+    assert state.contexts.limit == REMEMBERED_LIVE
+    assert 0 < len(state.names._ids) <= REMEMBERED_LIVE
+    store.close()
 
 
 def test_a_context_has_one_number_and_comes_back_whole(conn: SqliteConnection) -> None:
