@@ -228,7 +228,7 @@ def end_silences(config: Config, numbers: Sequence[int]) -> int:
 
 def touch(conn: Connection) -> None:
     """Say that something changed that a daemon should look at."""
-    from ccagent.store.alert_rules import touch as told
+    from ccagent.store.alert_version import touch as told
 
     told(conn)
 

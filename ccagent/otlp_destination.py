@@ -13,6 +13,9 @@ Protocol = Literal["grpc", "http/protobuf"]
 
 Compression = Literal["gzip", "none"]
 
+USER_AGENT: Final = "ccagent-otlp"
+"""What ccagent calls itself there."""
+
 TIMEOUT_SECONDS: Final = 10.0
 """One call, answer included. OTLP's own default."""
 

@@ -13,7 +13,7 @@ from ccagent.alert_book import Synced, sync
 from ccagent.alerts.pack import pack
 from ccagent.config import load
 from ccagent.config_alerts import AlertsConfig
-from ccagent.store import alert_rules
+from ccagent.store import alert_version
 from ccagent.store.alert_rules import Origin, StoredRule, put_rule, remove_rule, rules, set_enabled
 from ccagent.store.alert_states import history
 from ccagent.store.writer import Writer
@@ -52,7 +52,7 @@ def again(store: Writer, config: AlertsConfig) -> Synced:
 
 def test_the_pack_is_entered_once_and_then_nothing_is_written(store: Writer, configured: Any) -> None:
     first = again(store, configured())
-    version = alert_rules.version(store.conn)
+    version = alert_version.version(store.conn)
 
     second = again(store, configured())
 
@@ -61,7 +61,7 @@ def test_the_pack_is_entered_once_and_then_nothing_is_written(store: Writer, con
     assert {stored.origin for stored in found.values()} == {Origin.DEFAULT}
     assert [stored for stored in found.values() if stored.problem or stored.edited] == []
     assert not second.changed
-    assert alert_rules.version(store.conn) == version
+    assert alert_version.version(store.conn) == version
     active = sorted(stored.id for stored in found.values() if stored.active)
     assert active == ["export-broken", "ingest-stalled", "session-cost"]
 

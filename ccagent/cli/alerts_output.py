@@ -191,8 +191,6 @@ def print_change(change: Change, word: str, report: Mapping[str, Any] | None) ->
             was = "nothing" if before is None else _value(before)
             click.echo(f"{_INDENT}{key:<12} {was} → {'nothing' if after is None else _value(after)}")
     if report is not None:
-        from ccagent.cli.alerts_report import counted
-
         click.echo(report["problem"] or f"in the past: {counted(report)}")
 
 
@@ -234,6 +232,19 @@ def moment(text: str | None, zone: dt.tzinfo | None) -> str:
 def subject_of(scope: str, subject: str) -> str:
     """A subject as people know it: a project by its last folder."""
     return clean(shown(subject) if scope == Scope.PROJECT else subject) if subject else ""
+
+
+def counted(row: Mapping[str, Any]) -> str:
+    """How often it would have fired, of how much."""
+    number = len(row["firings"])
+    subjects = "" if row["scope"] == "global" else f" ({row['subjects']:,} {row['scope']}s)"
+    often = f"fired {times(number)}" if number else "never fired"
+    return f"{often} in {row['hours']:,} hours, {row['hours_read']:,} of them with anything to read{subjects}"
+
+
+def times(number: int) -> str:
+    """once, twice, 3 times."""
+    return {1: "once", 2: "twice"}.get(number, f"{number:,} times")
 
 
 def reading(row: Mapping[str, Any], one: Mapping[str, Any]) -> str:

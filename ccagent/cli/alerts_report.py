@@ -11,7 +11,7 @@ import click
 
 from ccagent.alerts.figures import worded
 from ccagent.cli.alerts_chart import WIDTH, Signs, chart, coloured, signs
-from ccagent.cli.alerts_output import moment, subject_of, table
+from ccagent.cli.alerts_output import counted, moment, subject_of, table
 from ccagent.cli.output import clean, terminal_width
 
 FIRINGS_SHOWN: Final = 20
@@ -77,19 +77,6 @@ def rule_lines(
     if len(firings) > FIRINGS_SHOWN:
         yield f"… and {len(firings) - FIRINGS_SHOWN} before these"
     yield counted(row)
-
-
-def counted(row: Mapping[str, Any]) -> str:
-    """How often it would have fired, of how much."""
-    number = len(row["firings"])
-    subjects = "" if row["scope"] == "global" else f" ({row['subjects']:,} {row['scope']}s)"
-    often = f"fired {times(number)}" if number else "never fired"
-    return f"{often} in {row['hours']:,} hours, {row['hours_read']:,} of them with anything to read{subjects}"
-
-
-def times(number: int) -> str:
-    """once, twice, 3 times."""
-    return {1: "once", 2: "twice"}.get(number, f"{number:,} times")
 
 
 def summary_lines(document: Mapping[str, Any], zone: ZoneInfo, width: int) -> Iterator[str]:

@@ -27,7 +27,7 @@ from ccagent.metrics import names as metric
 from ccagent.metrics.labels import BUDGETS, OVERFLOW
 from ccagent.metrics.snapshot import Gauges
 from ccagent.service.live import Live
-from ccagent.store import alert_rules, alert_states, measured
+from ccagent.store import alert_rules, alert_states, alert_version, measured
 from ccagent.store.alert_rules import StoredRule
 from ccagent.store.alert_states import Telling
 from ccagent.store.connection import Connection, snapshot
@@ -137,7 +137,7 @@ class Alerting:
     def _changed(self) -> bool:
         """Whether anybody has written anything since the last evaluation."""
         with self._reader() as conn:
-            return commits(conn) != self._commits or alert_rules.version(conn) != self._book.version
+            return commits(conn) != self._commits or alert_version.version(conn) != self._book.version
 
     def _evaluate(self) -> tuple[int, int]:
         """Numbers of rules that were evaluated, and of changes of state."""
@@ -190,11 +190,11 @@ class Alerting:
 
     def _read_rules(self, now_ms: int, *, elected: bool) -> None:
         with self._reader() as conn:
-            version = alert_rules.version(conn)
+            version = alert_version.version(conn)
             if version == self._book.version:
                 return
             with snapshot(conn):
-                version = alert_rules.version(conn)
+                version = alert_version.version(conn)
                 rules, standings = alert_rules.rules(conn), alert_states.standings(conn)
             if self._not_before is None:
                 host = read_host(conn, self._store.host_id)

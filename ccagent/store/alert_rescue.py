@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from ccagent.alerts.states import Reason, State
-from ccagent.store import alert_rules, alert_states
+from ccagent.store import alert_states, alert_version
 from ccagent.store.alert_states import ERA
 from ccagent.store.connection import Connection, scalar
 from ccagent.store.writer import set_meta
@@ -68,7 +68,7 @@ def carry_alerts(source: Connection, conn: Connection, host: int, now_ms: int) -
     conn.executemany(f"INSERT INTO alert_silence ({_SILENCE}) VALUES (?, ?, ?, ?, ?)", silences)
     if rules or states or numbers:
         set_meta(conn, ERA, str(now_ms))
-        alert_rules.touch(conn)
+        alert_version.touch(conn)
     return len(rules) + len(states) + len(numbers)
 
 

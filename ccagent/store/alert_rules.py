@@ -13,11 +13,9 @@ from enum import StrEnum
 from typing import Any, Final
 
 from ccagent.alerts.rule import Rule
-from ccagent.store.connection import Connection, scalar
-from ccagent.store.writer import set_meta
-
-VERSION: Final = "alert_rules"
-"""Name in `meta` of the number that grows with every change of rules or silences, whoever makes it."""
+from ccagent.store.alert_states import retire
+from ccagent.store.alert_version import touch
+from ccagent.store.connection import Connection
 
 _COLUMNS: Final = "id, origin, definition, enabled, changed_at, base, note"
 _ALL: Final = f"SELECT {_COLUMNS} FROM alert_rule ORDER BY id"
@@ -26,7 +24,6 @@ _PUT: Final = (
     f"INSERT INTO alert_rule ({_COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (id) DO UPDATE SET"
     " origin = ?2, definition = ?3, enabled = ?4, changed_at = ?5, base = ?6, note = ?7"
 )
-_BUMP: Final = "SELECT value FROM meta WHERE name = ?"
 
 
 class Origin(StrEnum):
@@ -95,7 +92,7 @@ def put_rule(
     whether = bool(document.get("enabled", True)) if enabled is None else enabled
     before = read_rule(conn, str(document["id"]))
     if before is not None and (not whether or note is not None or not _goes_on(before, document)):
-        _retire(conn, before.id, now_ms)
+        retire(conn, before.id, now_ms=now_ms)
     conn.execute(
         _PUT,
         (
@@ -109,7 +106,7 @@ def put_rule(
 def set_enabled(conn: Connection, rule: str, enabled: bool, now_ms: int) -> bool:
     """Switch a rule on or off; whether there is one of that id. What fires is resolved when it is switched off."""
     if not enabled:
-        _retire(conn, rule, now_ms)
+        retire(conn, rule, now_ms=now_ms)
     found = conn.execute(
         "UPDATE alert_rule SET enabled = ?, changed_at = ? WHERE id = ? RETURNING id", (int(enabled), now_ms, rule)
     ).fetchall()
@@ -122,21 +119,11 @@ def remove_rule(conn: Connection, rule: str, now_ms: int | None = None) -> bool:
     """Remove a rule; whether there was one. Its history stays. What fires is resolved, at `now_ms`; without it by the next
     evaluation."""
     if now_ms is not None:
-        _retire(conn, rule, now_ms)
+        retire(conn, rule, now_ms=now_ms)
     found = conn.execute("DELETE FROM alert_rule WHERE id = ? RETURNING id", (rule,)).fetchall()
     if found:
         touch(conn)
     return bool(found)
-
-
-def version(conn: Connection) -> int:
-    """Grows with every change of rules or silences, by whatever process: a cheap look whether to read them again."""
-    return int(scalar(conn, _BUMP, (VERSION,)) or 0)
-
-
-def touch(conn: Connection) -> None:
-    """Say that rules or silences changed."""
-    set_meta(conn, VERSION, str(version(conn) + 1))
 
 
 def bare(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -150,12 +137,6 @@ def _goes_on(before: StoredRule, document: Mapping[str, Any]) -> bool:
     from ccagent.alerts.parsing import parse
 
     return before.rule is not None and judges_alike(before.rule, parse({**document, "enabled": before.enabled}))
-
-
-def _retire(conn: Connection, rule: str, now_ms: int) -> None:
-    from ccagent.store.alert_states import retire  # which keeps its transitions by the version of these rules
-
-    retire(conn, rule, now_ms=now_ms)
 
 
 def _text(document: Mapping[str, Any]) -> str:

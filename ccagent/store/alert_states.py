@@ -16,7 +16,7 @@ from ccagent.alerts import engine
 from ccagent.alerts.silence import concerns
 from ccagent.alerts.states import Reason, Standing, State, Transition
 from ccagent.failpoints import hit
-from ccagent.store import alert_rules
+from ccagent.store import alert_version
 from ccagent.store.connection import Connection, scalar
 
 HISTORY_MS: Final = 400 * 24 * 3_600_000
@@ -161,13 +161,13 @@ def record(
     version: int | None = None,
 ) -> bool:
     """Keep what an evaluation found, within the caller's transaction; False, and nothing written, where rules were changed
-    after `version` (alert_rules.version): then the evaluation is of yesterday.
+    after `version` (alert_version.py): then the evaluation is of yesterday.
 
     `standings` are those that changed, `forgotten` (rule, subject) those of which nothing is left to remember. Whoever was
     told that something fires is told that it no longer does, on the same channels, silence or not; what begins while it is
     silenced is kept and told to nobody.
     """
-    if version is not None and alert_rules.version(conn) != version:
+    if version is not None and alert_version.version(conn) != version:
         return False
     changed = list(standings)
     conn.executemany(_PUT, [_row(one) for one in changed])

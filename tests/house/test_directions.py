@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -144,6 +145,20 @@ def test_a_room_imports_only_what_lies_further_in(name: str) -> None:
     ]
 
     assert found == []
+
+
+def test_no_two_modules_need_each_other_not_even_by_late_imports() -> None:
+    names = {".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts): path for path in modules()}
+    needed = {
+        name: {found for target in imports(path) for found in (target.full, target.module) if found in names} - {name}
+        for name, path in names.items()
+    }
+    assert sum(len(found) for found in needed.values()) > len(names)
+
+    try:
+        TopologicalSorter(needed).prepare()
+    except CycleError as error:
+        pytest.fail(" → ".join(error.args[1]))
 
 
 def test_nothing_outside_the_store_writes_sql() -> None:

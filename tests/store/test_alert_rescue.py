@@ -9,7 +9,7 @@ import pytest
 
 from ccagent.alerts.states import State
 from ccagent.clock import FakeClock
-from ccagent.store import alert_rules, alert_states
+from ccagent.store import alert_states, alert_version
 from ccagent.store.alert_queue import due
 from ccagent.store.alert_rules import Origin, put_rule, read_rule
 from ccagent.store.alert_states import Telling, add_silence, history, record, silences
@@ -65,7 +65,7 @@ def holds(feed: Feed, *, threshold: int, episodes: list[int]) -> None:
     assert [one.comment for one in silences(conn)] == ["noted"]
     waiting = [one.entry for one in due(conn, NOW, 10, host=feed.store.host)]
     assert sorted(one.episode for one in waiting if one.after is State.FIRING) == episodes
-    assert alert_rules.version(conn) > 0
+    assert alert_version.version(conn) > 0
 
 
 def test_a_damaged_database_gets_its_alerts_from_the_backup_and_from_what_is_left_of_it(path: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ccagent.store import alert_rules
+from ccagent.store import alert_version
 from ccagent.store.alert_rules import Origin, put_rule, read_rule, remove_rule, rules, set_enabled
 from ccagent.store.writer import Writer
 from tests.sources.feed import START_MS, Feed
@@ -55,18 +55,18 @@ def test_a_rule_may_be_switched_off_and_on_and_removed(store: Writer) -> None:
 
 
 def test_every_change_is_seen_by_a_look_at_one_number(store: Writer) -> None:
-    seen = [alert_rules.version(store.conn)]
+    seen = [alert_version.version(store.conn)]
     for work in (
         lambda conn: put_rule(conn, RULE, origin=Origin.CLI, now_ms=START_MS),
         lambda conn: set_enabled(conn, "mine", False, START_MS),
         lambda conn: remove_rule(conn, "mine"),
     ):
         store.write(work)
-        seen.append(alert_rules.version(store.conn))
+        seen.append(alert_version.version(store.conn))
     store.write(lambda conn: set_enabled(conn, "gone", False, START_MS))
 
     assert seen == sorted(set(seen))
-    assert alert_rules.version(store.conn) == seen[-1]
+    assert alert_version.version(store.conn) == seen[-1]
 
 
 @pytest.mark.parametrize("definition", ['{"metric": "quantum_cost", "threshold": 1}', "[]", "no JSON", '{"metric": 7}'])

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ccagent.alerts.states import Reason, Standing, State, Transition
-from ccagent.store import alert_queue, alert_rules, alert_states
+from ccagent.store import alert_queue, alert_states, alert_version
 from ccagent.store.alert_queue import DeliveryState, deliveries, due, next_due, settle, stuck
 from ccagent.store.alert_rules import Origin, put_rule, remove_rule, set_enabled
 from ccagent.store.alert_states import Telling, add_silence, firing, history, record, remove_silences, silences
@@ -115,7 +115,7 @@ def test_the_same_transition_a_second_time_is_refused_and_leaves_nothing(store: 
 
 
 def test_an_evaluation_by_rules_of_yesterday_is_not_kept(store: Writer) -> None:
-    version = alert_rules.version(store.conn)
+    version = alert_version.version(store.conn)
     store.write(lambda conn: put_rule(conn, RULE, origin=Origin.CLI, now_ms=START_MS))
 
     def work(conn: Connection) -> bool:

@@ -15,8 +15,8 @@ from google.rpc.status_pb2 import Status
 from ccagent.errors import ConfigError
 from ccagent.export.exchange import RESPONSE_LIMIT
 from ccagent.export.otlp.http import ANSWERS, accepted
-from ccagent.export.otlp.sender import USER_AGENT, Destination, Signal
 from ccagent.export.otlp.verdict import Kind, Verdict, clean, retry
+from ccagent.otlp_destination import USER_AGENT, Destination, Signal
 
 if TYPE_CHECKING:
     from ccagent.export.otlp.payload import Sendable

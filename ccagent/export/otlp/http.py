@@ -21,8 +21,8 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from ccagent.export.exchange import THROTTLED, BoundedResponse, decoded, left, phrase, pieces, read_answer, retry_after
-from ccagent.export.otlp.sender import USER_AGENT, Destination, Signal
 from ccagent.export.otlp.verdict import Kind, Verdict, clean, retry
+from ccagent.otlp_destination import USER_AGENT, Destination, Signal
 
 if TYPE_CHECKING:
     from ccagent.export.otlp.payload import Sendable

@@ -18,8 +18,6 @@ __all__ = ["Destination", "Sender", "Signal", "check_url", "is_loopback", "make_
 HEADER_NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
 """What both protocols can carry."""
 
-USER_AGENT: Final = "ccagent-otlp"
-
 
 class Sender(Protocol):
     """Sends one request and says what became of it. It never raises for what a receiver or a network does."""
