@@ -45,7 +45,7 @@ class Intaking:
             job.roots, file_states(job.store), max_line=job.config.ingest.max_line_bytes, clock=job.clock.monotonic,
             wall_ns=lambda: job.clock.now_ms() * 1_000_000, wanted=wanted(selection, job.roots),
         )  # fmt: skip
-        self._intake = Intake(self._follower, job.store, Kinds(job.roots))
+        self._intake = Intake(self._follower, job.store, Kinds(job.roots), job.guard)
         self.bytes = 0
         self.quiet: set[int] = set()
 

@@ -229,7 +229,7 @@ class Daemon:
             note_damage(self.database, error)
             raise
         finally:
-            self.following.follower.close()
+            self.following.close()
             self.close()
 
     def _evaluate_once(self) -> None:

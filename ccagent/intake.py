@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
 from ccagent.companion import take_companion
+from ccagent.crash_guard import CrashGuard
 from ccagent.facts.batch import BadLine, Batch
 from ccagent.follow.roots import Kinds
 from ccagent.follow.state import Chunk, FileState
-from ccagent.sources.base import CLAUDE, written_by
+from ccagent.sources.base import CLAUDE, Feeder, written_by
 from ccagent.sources.known import SOURCES
 from ccagent.store.base import FileRow, Store
 
@@ -51,13 +52,16 @@ class Lines(Protocol):
 class Intake:
     """Moves lines from the follower into the store. Driven by one thread.
 
-    `kinds` says whose a file is; without it all are Claude Code's.
+    `kinds` says whose a file is; without it all are Claude Code's. `guard` finds lines that end the process.
     """
 
-    def __init__(self, follower: Lines, store: Store, kinds: Kinds | None = None) -> None:
+    def __init__(
+        self, follower: Lines, store: Store, kinds: Kinds | None = None, guard: CrashGuard | None = None
+    ) -> None:
         self.follower = follower
         self.store = store
         self._kinds = Kinds(()) if kinds is None else kinds
+        self._guard = guard
 
     def step(self, budget: int = STEP_BYTES) -> int:
         """Read, derive and commit up to `budget` bytes; the bytes taken in, 0 when nothing is left to read.
@@ -69,7 +73,7 @@ class Intake:
         if not chunks:
             return 0
         try:
-            batch, rows = self._derive(chunks)
+            batch, rows = self._guarded(chunks)
             ids = self.store.ingest(batch, rows)
         except BaseException:
             self.follower.rollback(chunks)
@@ -83,6 +87,16 @@ class Intake:
         if states:
             self.store.keep_files([_row(state) for state in states if state.file_id is not None])
         self.follower.committed_states()
+
+    def _guarded(self, chunks: list[Chunk]) -> tuple[Batch, list[FileRow]]:
+        """Derive, and have it known for the case that the process does not come back."""
+        if self._guard is None:
+            return self._derive(chunks)
+        self._guard.begin()
+        try:
+            return self._derive(chunks)
+        finally:
+            self._guard.end()
 
     def _derive(self, chunks: list[Chunk]) -> tuple[Batch, list[FileRow]]:
         batch = Batch()
@@ -99,12 +113,28 @@ class Intake:
                 batch.line("bad")
                 batch.count("line", "quarantined")
             if chunk.data:
-                feeder.feed(chunk.data, chunk.start)
+                self._feed(feeder, batch, number, chunk)
                 take_companion(feeder)
             row = _row(state)
             row.carry = feeder.carried()
             rows.append(row)
         return batch, rows
+
+    def _feed(self, feeder: Feeder, batch: Batch, number: int, chunk: Chunk) -> None:
+        guard = self._guard
+        if guard is None or not (guard.careful or guard.left_out):
+            feeder.feed(chunk.data, chunk.start)
+            return
+        for line, offset, left_out in guard.lines(chunk.data, chunk.start):
+            if left_out is None:
+                feeder.feed(line, offset)
+                continue
+            batch.bad.append(
+                BadLine(file=number, offset=offset, length=len(line), hash=left_out, reason="crash", recovered=0)
+            )
+            batch.line("bad")
+            batch.count("line", "quarantined")
+            batch.bytes += len(line)
 
     def _kind(self, path: bytes, carried: bytes | None) -> str:
         """The source of a file: its root's, else (its root is named no more) whoever wrote its carried state."""

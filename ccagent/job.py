@@ -10,6 +10,7 @@ from typing import Final
 
 from ccagent.clock import Clock, SystemClock
 from ccagent.config import Config
+from ccagent.crash_guard import CrashGuard
 from ccagent.errors import InstanceRunningError
 from ccagent.follow.roots import default_roots
 from ccagent.intake import STEP_BYTES
@@ -100,6 +101,7 @@ class Job:
             try:
                 switch(self.store, on=choose(self.config.compat, detect(self._env, self.roots)).on)
                 self.zone = keep_zone(self.store, self.config.rollups.timezone or local_zone(self._env))
+                self.guard = CrashGuard(self.database.sidecar, self.store.crash_lines())
             except BaseException:
                 self.store.close()
                 raise
@@ -112,6 +114,7 @@ class Job:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
+            self.guard.close()
             self.store.close()
         finally:
             self._lock.release()

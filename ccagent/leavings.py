@@ -31,7 +31,10 @@ _TEMPORARY: Final = r"[a-z0-9_]{8}"
 """What Python's mkstemp puts behind a name."""
 
 _BESIDE: Final = (
-    (Sort.TRACE, re.compile(rf"\.lock|\.status\.json(?:{_TEMPORARY})?|\.drift\.json{_TEMPORARY}|.*\.partial(?:-.*)?")),
+    (
+        Sort.TRACE,
+        re.compile(rf"\.lock|\.deriving|\.status\.json(?:{_TEMPORARY})?|\.drift\.json{_TEMPORARY}|.*\.partial(?:-.*)?"),
+    ),
     (
         Sort.DATA,
         re.compile(r"(?:-wal|-shm|-journal)?|\.drift\.json|\.suspect|\.(?:new|rebuild)(?:-wal|-shm|-journal)?"),

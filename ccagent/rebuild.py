@@ -41,14 +41,18 @@ def rebuild(
     env: Mapping[str, str],
     *,
     rate: float | None = None,
+    retry_crashed: bool = False,
     progress: Progress | None = None,
     told: Told = lambda text: None,
 ) -> dict[str, Any]:
     """Derive all facts anew that have transcripts; what came of it, as docs/json.md has it. `rate` in bytes a second.
+    With `retry_crashed` lines that ended the process are tried once more.
 
     StoreError, and nothing changed, where the disk has no room for it.
     """
     with Job(config, env) as job:
+        if retry_crashed:
+            job.guard.forgive()
         work = Rebuilding(job, Throttle(rate), progress, told)
         return work.run()
 
@@ -134,7 +138,7 @@ class Rebuilding:
             rereading = Rereading(
                 file_states(job.store), states, resolve_roots(job.roots), job.config.ingest.max_line_bytes
             )
-            intake = Intake(rereading, fresh, Kinds(job.roots))
+            intake = Intake(rereading, fresh, Kinds(job.roots), job.guard)
             while taken := intake.step(self._throttle.step):
                 if self._progress is not None:
                     words = f"{rereading.done_files:,} of {rereading.files:,} files"

@@ -26,6 +26,7 @@ from ccagent.errors import UsageError
     "--rate", metavar="MB/s", type=click.FloatRange(min=0, min_open=True), help="Read no more than that a second."
 )
 @click.option("--rebuild", "rebuild_", is_flag=True, help="Derive all facts anew that still have their transcripts.")
+@click.option("--retry-crashed", is_flag=True, help="With --rebuild: lines that ended the process, too.")
 @click.option("--recompute-prices", is_flag=True, help="Compute all costs anew with today's prices, nothing else.")
 @source_option
 @db_option
@@ -38,6 +39,7 @@ def command(
     dry_run: bool,
     rate: float | None,
     rebuild_: bool,
+    retry_crashed: bool,
     recompute_prices: bool,
     source: tuple[str, ...],
     db: str | None,
@@ -54,13 +56,18 @@ def command(
         raise UsageError("--project and --all-projects exclude each other; take one")
     if len(whole) > 1 or (whole and chosen):
         raise UsageError(f"{whole[0]} is about everything, so it goes without {', '.join((*whole[1:], *chosen))}")
+    if retry_crashed and not rebuild_:
+        raise UsageError("--retry-crashed is a part of --rebuild; give both")
     config = load_config(config_path, source=source, db=db)
     bytes_a_second = None if rate is None else rate * 1_000_000
     with Progress() as progress:
         if rebuild_:
             from ccagent.rebuild import rebuild
 
-            report = rebuild(config, os.environ, rate=bytes_a_second, progress=progress, told=progress.tell)
+            report = rebuild(
+                config, os.environ, rate=bytes_a_second, retry_crashed=retry_crashed, progress=progress,
+                told=progress.tell,
+            )  # fmt: skip
         elif recompute_prices:
             from ccagent.rebuild import recompute_prices as recompute
 

@@ -55,8 +55,8 @@ PARSERS: Final = ("claude", "codex")
 UNKNOWN_TYPES: Final = ("tool", "skill", "mcp", "block", "attachment", "record")
 FALLBACKS: Final = ("fallback", "nul", "other")
 """`fallback`: a field of the wrong shape, the rest of the record kept. `nul`: a record between NUL bytes."""
-QUARANTINE_REASONS: Final = ("garbage", "truncated", "spliced", "oversize", "refused", "other")
-"""`refused`: the line is sound, but the database does not take what it says."""
+QUARANTINE_REASONS: Final = ("garbage", "truncated", "spliced", "oversize", "refused", "crash", "other")
+"""`refused`: the line is sound, but the database does not take what it says. `crash`: it ended the process thrice."""
 PARSER_FAILURES: Final = ("garbage", "truncated", "spliced", "exception", "other")
 STORE_FAILURES: Final = ("busy", "full", "readonly", "io", "corrupt", "other")
 RELABELLED: Final = (

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from ccagent.clock import Clock
+from ccagent.crash_guard import CrashGuard
 from ccagent.errors import DamagedError, OutdatedError, StoreError
 from ccagent.follow.follower import Follower
 from ccagent.follow.roots import Kinds, Place
@@ -70,6 +71,7 @@ class Following:
         self._clock = clock
         self._max_line = max_line
         self._counted: dict[tuple[str, tuple[str, ...], bool], int] = {}
+        self._guard = CrashGuard(store.database.sidecar, store.crash_lines())
         self._begin()
         self._scan_seconds = scan_seconds
         self._battery_scan_seconds = battery_scan_seconds
@@ -92,6 +94,8 @@ class Following:
         self._seen_missed = 0
         self._rate: tuple[float, int] | None = None
         self._log = get_logger()
+        if self._guard.fresh:
+            self._log.error("ingest.lines_left_out", lines=len(self._guard.fresh), reason="crash")
 
     def _begin(self) -> None:
         """A follower that stands where the store says."""
@@ -100,7 +104,7 @@ class Following:
             self._roots, file_states(self._store), max_line=self._max_line, clock=clock.monotonic,
             wall_ns=lambda: clock.now_ms() * 1_000_000, turned=lambda: self.turned(),
         )  # fmt: skip
-        self.intake = Intake(self.follower, self._store, Kinds(self._roots))
+        self.intake = Intake(self.follower, self._store, Kinds(self._roots), self._guard)
 
     # ---- the thread ------------------------------------------------------------------------------------------------
 
@@ -121,7 +125,12 @@ class Following:
                     self.wake.clear()
         finally:
             self._watcher.stop()
-            self.follower.close()
+            self.close()
+
+    def close(self) -> None:
+        """Give up what is held of files."""
+        self.follower.close()
+        self._guard.close()
 
     def turn(self) -> bool:
         """One round: look, take in one step, close what is over. Whether there may be more to do at once."""

@@ -43,8 +43,8 @@ _FACTS: Final = f"""
 _CONTRIBUTORS: Final = "SELECT key, file FROM contributor WHERE key >= ? AND key <= ?"
 _PRUNED: Final = f"SELECT key FROM pruned WHERE key > ? ORDER BY key LIMIT {PAGE}"
 _QUARANTINED: Final = """
-    SELECT q.file, COUNT(*) FILTER (WHERE q.reason NOT IN ('derive', 'refused')),
-        COUNT(*) FILTER (WHERE q.reason IN ('derive', 'refused'))
+    SELECT q.file, COUNT(*) FILTER (WHERE q.reason NOT IN ('derive', 'refused', 'crash')),
+        COUNT(*) FILTER (WHERE q.reason IN ('derive', 'refused', 'crash'))
     FROM quarantine q JOIN file x ON x.id = q.file WHERE x.host = ? GROUP BY 1"""
 
 _SUMS: Final = f"""
@@ -176,7 +176,8 @@ def pruned_keys(reader: Connection) -> Iterator[bytes]:
 
 
 def quarantined(reader: Connection, host: int) -> dict[int, tuple[int, int]]:
-    """By file of that host: its bad lines, and its sound lines on which a rule failed, or whose facts the database refused."""
+    """By file of that host: its bad lines, and its sound lines on which a rule failed, whose facts the database refused, or which end the
+    process."""
     return {file: (bad, failed) for file, bad, failed in reader.execute(_QUARANTINED, (host,))}
 
 

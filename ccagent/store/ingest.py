@@ -35,7 +35,7 @@ _RECORD_TYPES: Final = {"line": "broken"}
 _KNOWN: Final = frozenset(
     ("assistant", "user", "system", "progress", "attachment", "queue-operation", "summary", "other")
 )
-_REASONS: Final = frozenset(("garbage", "truncated", "spliced", "oversize", "refused"))
+_REASONS: Final = frozenset(("garbage", "truncated", "spliced", "oversize", "refused", "crash"))
 
 
 class Ingest(Work):

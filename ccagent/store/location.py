@@ -23,7 +23,7 @@ class Database:
     target: str
     display: str
     sidecar: str
-    """Beginning of the names of the files that stand for it on this machine: `.lock`, `.status.json`."""
+    """Beginning of the names of the files that stand for it on this machine: `.lock`, `.deriving`, `.status.json`."""
 
     def __repr__(self) -> str:
         return f"Database({self.display})"

@@ -258,6 +258,10 @@ class Writer(ABC):
         with self._lock:
             return self.read(sql, values)
 
+    def crash_lines(self) -> list[bytes]:
+        """Hashes of the lines that were put aside since they end the process, whoever met them."""
+        return [bytes(row[0]) for row in self.ask("SELECT DISTINCT hash FROM quarantine WHERE reason = 'crash'")]
+
     def carry(self, file_id: int) -> bytes | None:
         """The carried state of a file."""
         with self._lock:
