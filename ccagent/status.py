@@ -82,6 +82,7 @@ def _live(live: Mapping[str, Any]) -> dict[str, Any]:
         "pending_bytes": live["pending_bytes"],
         "lost_bytes": live["lost_bytes"],
         "unreadable": live["unreadable"],
+        "unreadable_folders": live.get("refused", 0),
         "roots": live["roots"],
         "sources": live["sources"],
         "rollups": {"updated_at": rfc3339_of(live["rollups_at"])},

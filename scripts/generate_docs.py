@@ -47,7 +47,7 @@ EXIT_CODES = {
     1: "failed",
     2: "wrong usage",
     3: "not running (`status`)",
-    10: "an alert fires (`alerts --check`); something is new (`drift`), or to be done (`doctor`)",
+    10: "an alert fires (`alerts --check`, `status --check`); something is new (`drift`), or to be done (`doctor`)",
     20: "no data (`usage`, `drift` on an empty store; no such session)",
     70: "a thread died; the supervisor restarts the whole daemon",
     75: "another instance holds the database",

@@ -48,7 +48,7 @@ def command(
         live, problems = run_once(config, os.environ, progress)
     click.echo(
         f"{live.files:,} files, {size(live.total_bytes)} read; {size(live.pending_bytes)} of unfinished lines wait,"
-        f" {live.unreadable} files cannot be read"
+        f" {live.unreadable} files and {live.refused} folders cannot be read"
     )
     for signal, problem in problems.items():
         click.echo(f"not sent ({signal}): {problem}", err=True)

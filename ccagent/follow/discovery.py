@@ -89,7 +89,7 @@ class Discovery:
         return ScanReport(
             files=self._files.sums.files, new=len(new) - renamed, changed=changed, renamed=renamed, gone=gone,
             returned=returned, missed=missed, directories=directories, roots=tuple(self._real),
-            problems=(*self._news(problems), *self._drained_problems()), sources=sources,
+            problems=(*self._news(problems), *self._drained_problems()), refused=len(self._refused), sources=sources,
         )  # fmt: skip
 
     def poll(self, hints: Iterable[bytes], *, hot: bool = True) -> int:

@@ -103,5 +103,7 @@ class ScanReport:
     """Real paths of the roots that exist."""
     problems: tuple[Problem, ...]
     """New since the last scan."""
+    refused: int = 0
+    """Folders that may not be looked into; what lies in them is not counted anywhere."""
     sources: dict[str, int] = field(default_factory=dict)
     """Files that are there, by the kind of their root."""

@@ -48,7 +48,8 @@ KEEP_MS: Final = 10 * 60_000
 write for it. A restart counts at most engine.GAP_MS of what is missing."""
 
 BOOK_MS: Final = 10 * 60_000
-"""Between two writes of how many evaluations there were, for the same reason. Errors are booked at once."""
+"""Between two writes of how many evaluations there were, for the same reason. The first, errors, and what is left at the
+end are booked at once."""
 
 PRUNE_MS: Final = 24 * 3_600_000
 
@@ -94,7 +95,7 @@ class Alerting:
         self._not_before: int | None = None
         self._commits: int | None = None
         self._counts = {"ok": 0, "error": 0}
-        self._booked_ms = clock.now_ms()
+        self._booked_ms: int | None = None
         self._pruned_ms = 0
         self._next_look = 0.0
         self._next_run = 0.0
@@ -360,7 +361,7 @@ class Alerting:
 
     def _settle(self, now_ms: int, *, elected: bool) -> None:
         """Book how often rules were evaluated, remove what is old, and note what was seen of the store."""
-        if self._counts["error"] or not 0 <= now_ms - self._booked_ms < BOOK_MS:
+        if self._counts["error"] or self._booked_ms is None or not 0 <= now_ms - self._booked_ms < BOOK_MS:
             self.book(now_ms)
         if elected and not 0 <= now_ms - self._pruned_ms < PRUNE_MS:
             self._pruned_ms = now_ms

@@ -35,6 +35,8 @@ live sessions write several lines a second."""
 AWAKE_SECONDS: Final = 10.0
 """A longer gap between the wall clock and the steady one means that the machine slept, or its clock was set."""
 
+_REFUSED: Final = "folders of transcripts that may not be read: {}; `ccagent doctor` says what to do"
+
 RETRY_SECONDS: Final = (0.2, 30.0)
 """First and longest wait after the store refused a write."""
 
@@ -212,6 +214,8 @@ class Following:
             self._log.warning("file.unreadable", reason=problem.reason)
         self._live.roots = tuple(root.decode("utf-8", "replace") for root in report.roots)
         self._live.sources = report.sources
+        self._live.refused = report.refused
+        self._live.problem("folders", _REFUSED.format(report.refused) if report.refused else None)
         self._live.ready = True
         self._next_scan = now + self._scan_seconds
         self._spare_until = now + self._battery_scan_seconds

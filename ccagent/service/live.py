@@ -54,6 +54,8 @@ class Live:
     pending_bytes: int = 0
     lost_bytes: int = 0
     unreadable: int = 0
+    refused: int = 0
+    """Folders that the last scan could not look into."""
     missed: int = 0
     oldest_unread_ms: int | None = None
     bytes_per_second: float = 0.0

@@ -112,6 +112,8 @@ class Scheduling:
             self.tick(self._clock.monotonic(), stopping)
             self.turned()
             stop.wait(TICK_SECONDS)
+        if self._alerting is not None:
+            self._attempt("alerts", partial(self._alerting.book, self._clock.now_ms()))
 
     def tick(self, now: float, stopping: Callable[[], bool] = lambda: False) -> None:
         """Whatever is due at `now` (steady seconds). StoreError when the database was replaced under the process."""

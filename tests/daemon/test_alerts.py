@@ -48,6 +48,9 @@ def test_a_session_over_its_bound_fires_within_seconds_and_is_seen_everywhere(gr
     daemon = started(ground)
     daemon.until(lambda: firing(daemon, "session-cost") == 0, "the page shows that nothing fires")
     session = costly("live")
+    quiet = ground.verb("status", "--check").returncode
+    evaluations = daemon.samples()["ccagent_alert_evaluations_total", (("status", "ok"),)]
+    assert evaluations > 0, "the first are booked at once"
 
     ground.tree.write(session)
     began = time.monotonic()
@@ -65,9 +68,11 @@ def test_a_session_over_its_bound_fires_within_seconds_and_is_seen_everywhere(gr
     daemon.until(
         lambda: ground.rows("SELECT channel FROM alert_delivery WHERE state = 'sent'") == [("log",)], "it was told"
     )
-    evaluated = ("ccagent_alert_evaluations_total", (("status", "ok"),))
+    assert (quiet, ground.verb("status", "--check").returncode, ground.verb("status").returncode) == (0, 10, 0)
     assert daemon.terminate() == 0
-    assert evaluated is not None
+    assert ground.verb("status", "--check").returncode == 3, "nothing runs that could tell"
+    ((after,),) = ground.rows("SELECT sum(value) FROM total WHERE metric = 'alert.evaluations'")
+    assert after > evaluations, "the end books what is left"
 
 
 def test_old_sessions_of_the_first_catch_up_fire_nothing(ground: Ground) -> None:

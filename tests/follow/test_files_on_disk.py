@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -377,6 +378,26 @@ def test_files_in_a_folder_that_cannot_be_listed_are_not_gone(root: Path) -> Non
 
     assert report.gone == 0
     assert [problem.path for problem in report.problems] == [os.fsencode(path.parent)]
+
+
+def test_folders_that_may_not_be_looked_into_are_counted_as_long_as_it_is_so(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, path = started(root)
+    look = os.scandir
+
+    def refusing(folder: bytes) -> Iterator[os.DirEntry[bytes]]:
+        if folder == os.fsencode(path.parent):
+            raise PermissionError(13, "Permission denied")
+        return look(folder)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "scandir", refusing)
+        reports = [session.catch_up() for _ in range(2)]
+    after = session.catch_up()
+
+    assert [(report.refused, len(report.problems)) for report in reports] == [(1, 1), (1, 0)], "told once"
+    assert after.refused == 0
 
 
 def test_a_file_that_cooled_down_keeps_no_descriptor_and_is_read_on_when_it_grows(root: Path) -> None:
