@@ -12,6 +12,11 @@ one completes nothing."""
 
 _EVERY_CALL = f"{_FIRST_CALL} || $funcstack[1] == _ccagent"
 
+_EVERY_COMMA = 'string split "," $completion'
+"""How click's script for fish takes kind and word apart, which cuts off a description at its first comma."""
+
+_FIRST_COMMA = 'string split --max 1 "," $completion'
+
 
 @click.command(name="completion")
 @click.argument("shell", type=click.Choice(_SHELLS))
@@ -30,4 +35,4 @@ def command(ctx: click.Context, shell: str) -> None:
     assert found is not None
     # Not the shell's own `source`: bash's starts a bash to ask for its version, which need not be there.
     text = ShellComplete.source(found(ctx.find_root().command, {}, "ccagent", "_CCAGENT_COMPLETE"))
-    click.echo(text.replace(_FIRST_CALL, _EVERY_CALL))
+    click.echo(text.replace(_FIRST_CALL, _EVERY_CALL).replace(_EVERY_COMMA, _FIRST_COMMA))

@@ -88,18 +88,24 @@ def test_fish_completes_verbs_sub_verbs_options_and_choices(program: Path, capsy
     file.write_text(script("fish", capsys))
 
     def offered(line: str) -> list[str]:
+        return list(described(line))
+
+    def described(line: str) -> dict[str, str]:
         done = subprocess.run(
             ["fish", "--no-config", "-c", 'source $argv[1]; complete -C "$argv[2]"', str(file), line],
             capture_output=True, text=True, timeout=60, check=True, env=surroundings(program),
         )  # fmt: skip
         assert done.stderr == ""
-        return [found.partition("\t")[0] for found in done.stdout.splitlines() if found]
+        return {
+            word: words for word, _, words in (found.partition("\t") for found in done.stdout.splitlines() if found)
+        }
 
     assert set(offered("ccagent ")) == set(VERBS)
     assert offered("ccagent un") == ["uninstall"]
     assert offered("ccagent db ch") == ["check"]
     assert offered("ccagent uninstall --pu") == ["--purge"]
     assert offered("ccagent completion z") == ["zsh"]
+    assert described("ccagent tap")["tap"] == "Show spans and log records as they leave, live.", "commas and all"
 
 
 @pytest.mark.skipif(shutil.which("zsh") is None, reason="there is no zsh")
