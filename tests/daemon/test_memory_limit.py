@@ -1,8 +1,10 @@
-"""A daemon that may have as much memory as its service gives it takes in what is larger, and shows what it left out."""
+"""A daemon that may have as much memory as its service gives it takes in what is larger or comes faster than it reads, and
+shows what it left out."""
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +12,8 @@ from tests.daemon.rig import Ground, now_ms, small_session
 from tests.transcripts import Session
 
 MEBIBYTE = 1 << 20
+
+BURST_REQUESTS = 12_000
 
 LIMIT = f"""
 import os, resource, sys
@@ -40,4 +44,36 @@ def test_lines_of_many_megabytes_and_one_beyond_the_limit_are_taken_in_within_th
 
     assert ground.requests() == 4 + 1 + 200
     assert ground.rows("SELECT reason FROM quarantine") == [("oversize",)]
+    assert daemon.terminate() == 0
+
+
+def peak_mebibytes(pid: int) -> float:
+    """The most memory that a process has had at once."""
+    words = Path(f"/proc/{pid}/status").read_text()
+    return int(next(line for line in words.splitlines() if line.startswith("VmHWM:")).split()[1]) / 1024
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak is Linux's to tell")
+def test_a_writer_that_is_faster_makes_it_fall_behind_and_no_larger(ground: Ground) -> None:
+    """What is behind waits in the file, not in memory."""
+    session = Session("fast", start=now_ms() - 60_000)
+    session.prompt("hello")
+    path = ground.tree.write(session)
+    daemon = ground.start()
+    daemon.until_caught_up()
+    before = peak_mebibytes(daemon.process.pid)
+    written = len(session.content)
+    for _ in range(BURST_REQUESTS):
+        session.request("y" * 2_000)
+    burst = session.content[written:]
+
+    with path.open("ab", buffering=0) as file:
+        file.write(burst)
+    behind = path.stat().st_size - ground.taken()
+    daemon.until(lambda: ground.requests() == BURST_REQUESTS, "all of it is taken in")
+    grown = peak_mebibytes(daemon.process.pid) - before
+
+    assert len(burst) > 24 * MEBIBYTE
+    assert behind > 4 * MEBIBYTE, "it was as fast as its writer, so nothing was shown"
+    assert grown < 20, "what waits is held in memory"
     assert daemon.terminate() == 0
