@@ -7,10 +7,12 @@ counted. A log line that cannot be written is lost in silence: nothing may fail 
 from __future__ import annotations
 
 import datetime as dt
+import importlib
 import logging
 import sys
 import threading
 from collections.abc import Callable, MutableMapping
+from types import ModuleType
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from ccagent.clock import Clock, SystemClock
@@ -109,8 +111,7 @@ def configure(
     `level` is debug, info, warning or error; `format` is auto, console or json. Warnings of libraries come out in the
     same form.
     """
-    import structlog
-
+    structlog = _structlog()
     clock = clock or SystemClock()
     target = stream if stream is not None else sys.stderr
     renderer = _console if format == "console" or (format == "auto" and _is_terminal(target)) else _json
@@ -135,10 +136,20 @@ def configure(
 
 def get_logger(**bound: object) -> FilteringBoundLogger:
     """Give a logger, with these keys on each of its lines: `get_logger().info("ingest.ready", files=3)`."""
-    import structlog
-
-    logger: FilteringBoundLogger = structlog.get_logger(**bound)
+    logger: FilteringBoundLogger = _structlog().get_logger(**bound)
     return logger
+
+
+def _structlog() -> ModuleType:
+    """structlog, which takes in rich where it is installed, for a renderer that is not used here: 5 MiB and a good part of a
+    daemon's start. Rich is hidden from it; who prints tables imports it as ever."""
+    if "structlog" not in sys.modules and "rich" not in sys.modules:
+        sys.modules["rich"] = None  # type: ignore[assignment]  # what the import system takes for "there is none"
+        try:
+            return importlib.import_module("structlog")
+        finally:
+            del sys.modules["rich"]
+    return importlib.import_module("structlog")
 
 
 class _LibraryHandler(logging.Handler):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import logging
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -174,3 +176,14 @@ def test_warnings_of_libraries_come_in_the_same_form() -> None:
 
     lines = [json.loads(line) for line in out.getvalue().splitlines()]
     assert [(line["event"], line["message"]) for line in lines] == [("library.some.library", "this is odd")]
+
+
+def test_logging_does_not_bring_in_what_prints_tables_and_leaves_it_to_who_does() -> None:
+    code = (
+        "import sys; from ccagent.logs import configure, get_logger; configure(); get_logger();"
+        " assert 'rich' not in sys.modules; import rich.table; assert 'structlog' in sys.modules"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+
+    assert (done.returncode, done.stderr) == (0, "")

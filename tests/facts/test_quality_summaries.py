@@ -142,3 +142,12 @@ def test_any_output_is_read_without_fault(lines: list[str], name: str) -> None:
     for summary in read((name,), "\n".join(lines), 1, task=False):
         assert summary.passes in (True, False, None)
         assert all(count >= -1 for count in summary[1:4])
+
+
+@pytest.mark.parametrize("name", sorted(READERS))
+def test_every_pattern_can_be_compiled_though_that_is_done_when_it_is_first_looked_for(name: str) -> None:
+    reader = READERS[name]
+    patterns = [*(form.pattern for form in reader.forms), *filter(None, [reader.good, reader.bad])]
+
+    assert patterns
+    assert all(pattern.search("") is None for pattern in patterns)

@@ -7,16 +7,41 @@ holds the shapes of several versions, and numbers stand before their word ("3 fa
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from ccagent.facts.quality.kinds import BUILD, DEPLOY, LINT, TEST, TYPE_CHECK
+
+
+class Pattern:
+    """A pattern of whole lines that is compiled when it is first looked for: there are a hundred, for tools of which most
+    machines have five, and compiling them all would be a good part of a start."""
+
+    __slots__ = ("_compiled", "text")
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self._compiled: re.Pattern[str] | None = None
+
+    def finditer(self, text: str) -> Iterator[re.Match[str]]:
+        """Every place where it stands."""
+        return self._made().finditer(text)
+
+    def search(self, text: str) -> re.Match[str] | None:
+        """The first of them."""
+        return self._made().search(text)
+
+    def _made(self) -> re.Pattern[str]:
+        if self._compiled is None:
+            self._compiled = re.compile(self.text, re.MULTILINE)
+        return self._compiled
 
 
 class Form(NamedTuple):
     """A line with counts. style: `number` "3 failed", `word` "Failures: 3", `group` by the pattern's groups p f s t.
     merge: one run writes several such lines, which complete or continue one another."""
 
-    pattern: re.Pattern[str]
+    pattern: Pattern
     style: str = "number"
     merge: bool = False
 
@@ -26,20 +51,16 @@ class Reader(NamedTuple):
 
     kind: str
     forms: tuple[Form, ...] = ()
-    good: re.Pattern[str] | None = None
-    bad: re.Pattern[str] | None = None
+    good: Pattern | None = None
+    bad: Pattern | None = None
     part: bool = False
     """Each line speaks of one package, binary, module or hook."""
     marks: tuple[str, ...] = ()
     """See `_MARKS`."""
 
 
-def _re(pattern: str) -> re.Pattern[str]:
-    return re.compile(pattern, re.MULTILINE)
-
-
 def _form(pattern: str, style: str = "number", *, merge: bool = False) -> Form:
-    return Form(_re(pattern), style, merge)
+    return Form(Pattern(pattern), style, merge)
 
 
 _PYTEST_WORD: Final = r"(?:failed|passed|skipped|deselected|xfailed|xpassed|warnings?|errors?|rerun|subtests passed)"
@@ -48,7 +69,7 @@ _FORMS: Final[dict[str, Reader]] = {
     "pytest": Reader(
         TEST,
         (_form(rf"^(?:=+ )?\d+ {_PYTEST_WORD}(?:, \d+ {_PYTEST_WORD})* in [\d.]+s(?: \([\d:]+\))?(?: =+)?$"),),
-        bad=_re(r"^!+ Interrupted: \d+ errors? during collection !+$"),
+        bad=Pattern(r"^!+ Interrupted: \d+ errors? during collection !+$"),
     ),
     "unittest": Reader(
         TEST,
@@ -63,12 +84,12 @@ _FORMS: Final[dict[str, Reader]] = {
     "jest": Reader(
         TEST,
         (_form(r"^Tests: +(?:\d+ (?:failed|skipped|todo|passed), )*\d+ total$"),),
-        bad=_re(r"^Test Suites: +[1-9]\d* failed,"),
+        bad=Pattern(r"^Test Suites: +[1-9]\d* failed,"),
     ),
     "vitest": Reader(
         TEST,
         (_form(r"^ *Tests +(?:\d+ (?:failed|passed|skipped|todo|expected fail)(?: \| )?)+ \(\d+\)$"),),
-        bad=_re(r"^ *(?:Test Files +[1-9]\d* failed\b.*|Errors +[1-9]\d* errors?)$"),
+        bad=Pattern(r"^ *(?:Test Files +[1-9]\d* failed\b.*|Errors +[1-9]\d* errors?)$"),
     ),
     "mocha": Reader(TEST, (_form(r"^ +\d+ (?:passing \(\d+\w+\)|pending|failing)$", merge=True),)),
     "playwright": Reader(
@@ -78,8 +99,8 @@ _FORMS: Final[dict[str, Reader]] = {
     "cypress": Reader(
         TEST,
         (_form(r"^ +[✔✖] .*?(?P<t>\d+) +(?P<p>\d+|-) +(?P<f>\d+|-) +(?P<w>\d+|-) +(?P<s>\d+|-) *$", "group"),),
-        good=_re(r"^ +✔ +All specs passed!"),
-        bad=_re(r"^ +✖ +\d+ of \d+ failed"),
+        good=Pattern(r"^ +✔ +All specs passed!"),
+        bad=Pattern(r"^ +✖ +\d+ of \d+ failed"),
     ),
     "node": Reader(TEST, (_form(r"^(?:#|ℹ) (?:pass|fail|skipped) \d+$", "word", merge=True),)),
     "bun": Reader(TEST, (_form(r"^ *\d+ (?:pass|fail|skip|todo)$", merge=True),)),
@@ -87,8 +108,8 @@ _FORMS: Final[dict[str, Reader]] = {
     "go": Reader(
         TEST,
         (),
-        good=_re(r"^(?:ok  \t.*|PASS)$"),
-        bad=_re(r"^(?:FAIL\b.*|--- FAIL: .*|\[build failed\]|panic: .*)$"),
+        good=Pattern(r"^(?:ok  \t.*|PASS)$"),
+        bad=Pattern(r"^(?:FAIL\b.*|--- FAIL: .*|\[build failed\]|panic: .*)$"),
         part=True,
     ),
     "gotestsum": Reader(TEST, (_form(r"^DONE (?:\d+ runs, )?\d+ tests?(?:, \d+ \w+)* in [\d.]+\w+$"),)),
@@ -99,7 +120,7 @@ _FORMS: Final[dict[str, Reader]] = {
             _form(r"^test result: \w+\. \d+ passed; \d+ failed; \d+ ignored;.*$", merge=True),
             _form(r"^ +Summary \[ *[\d.]+s\] \d+(?:/\d+)? tests? run: .*$"),
         ),
-        bad=_re(r"^error(?:\[E\d+\])?: (?:could not compile|test failed|\d+ targets? failed).*$"),
+        bad=Pattern(r"^error(?:\[E\d+\])?: (?:could not compile|test failed|\d+ targets? failed).*$"),
         part=True,
     ),
     "maven": Reader(
@@ -111,21 +132,21 @@ _FORMS: Final[dict[str, Reader]] = {
                 merge=True,
             ),
         ),
-        good=_re(r"^\[INFO\] BUILD SUCCESS$"),
-        bad=_re(r"^\[INFO\] BUILD FAILURE$"),
+        good=Pattern(r"^\[INFO\] BUILD SUCCESS$"),
+        bad=Pattern(r"^\[INFO\] BUILD FAILURE$"),
         part=True,
     ),
     "gradle": Reader(
         TEST,
         (_form(r"^\d+ tests? completed(?:, \d+ (?:failed|skipped))*$"),),
-        good=_re(r"^BUILD SUCCESSFUL in .*$"),
-        bad=_re(r"^BUILD FAILED in .*$"),
+        good=Pattern(r"^BUILD SUCCESSFUL in .*$"),
+        bad=Pattern(r"^BUILD FAILED in .*$"),
     ),
     "sbt": Reader(
         TEST,
         (_form(r"^\[(?:info|error)\] (?:Passed|Failed): Total \d+, Failed \d+, Errors \d+, Passed \d+.*$", "word"),),
-        good=_re(r"^\[success\] Total time: .*$"),
-        bad=_re(r"^\[error\] Total time: .*$"),
+        good=Pattern(r"^\[success\] Total time: .*$"),
+        bad=Pattern(r"^\[error\] Total time: .*$"),
     ),
     "dotnet": Reader(
         TEST,
@@ -135,8 +156,8 @@ _FORMS: Final[dict[str, Reader]] = {
             _form(r"^Total tests: \d+\. Passed: \d+\. Failed: \d+\. Skipped: \d+\.$", "word"),
             _form(r"^Total tests: \d+\n(?: +(?:Passed|Failed|Skipped): \d+\n?)+", "word"),
         ),
-        good=_re(r"^Test Run Successful\.$"),
-        bad=_re(r"^(?:Test Run Failed\.|Build FAILED\.)$"),
+        good=Pattern(r"^Test Run Successful\.$"),
+        bad=Pattern(r"^(?:Test Run Failed\.|Build FAILED\.)$"),
     ),
     "rspec": Reader(
         TEST,
@@ -156,8 +177,8 @@ _FORMS: Final[dict[str, Reader]] = {
     "swift": Reader(
         TEST,
         (_form(r"^\t? *Executed \d+ tests?, with (?:\d+ tests? skipped and )?\d+ failures? .*$"),),
-        good=_re(r"^(?:. Test run with \d+ tests? (?:in \d+ suites? )?passed after .*|\*\* TEST SUCCEEDED \*\*.*)$"),
-        bad=_re(r"^(?:. Test run with \d+ tests? (?:in \d+ suites? )?failed after .*|\*\* TEST FAILED \*\*.*)$"),
+        good=Pattern(r"^(?:. Test run with \d+ tests? (?:in \d+ suites? )?passed after .*|\*\* TEST SUCCEEDED \*\*.*)$"),
+        bad=Pattern(r"^(?:. Test run with \d+ tests? (?:in \d+ suites? )?failed after .*|\*\* TEST FAILED \*\*.*)$"),
     ),
     "exunit": Reader(
         TEST,
@@ -167,7 +188,7 @@ _FORMS: Final[dict[str, Reader]] = {
                 r"\d+ failures?(?:, \d+ (?:excluded|skipped|invalid))*(?: \(.*\))?$"
             ),
         ),
-        bad=_re(r"^== Compilation error in file .*$"),
+        bad=Pattern(r"^== Compilation error in file .*$"),
     ),
     "ctest": Reader(TEST, (_form(r"^\d+% tests passed, (?P<f>\d+) tests failed out of (?P<t>\d+)$", "group"),)),
     "dart": Reader(
@@ -180,122 +201,122 @@ _FORMS: Final[dict[str, Reader]] = {
         ),
     ),
     "behave": Reader(TEST, (_form(r"^\d+ scenarios? passed, \d+ failed, \d+ skipped.*$"),)),
-    "tox": Reader(TEST, good=_re(r"^  congratulations :\).*$"), bad=_re(r"^  evaluation failed :\(.*$")),
+    "tox": Reader(TEST, good=Pattern(r"^  congratulations :\).*$"), bad=Pattern(r"^  evaluation failed :\(.*$")),
     "bazel": Reader(
         TEST,
-        good=_re(r"^Executed \d+ out of \d+ tests?: \d+ tests? pass(?:es)?\.$"),
-        bad=_re(r"^(?:FAILED: Build did NOT complete.*|Executed \d+ out of \d+ tests?:.* fails? .*)$"),
+        good=Pattern(r"^Executed \d+ out of \d+ tests?: \d+ tests? pass(?:es)?\.$"),
+        bad=Pattern(r"^(?:FAILED: Build did NOT complete.*|Executed \d+ out of \d+ tests?:.* fails? .*)$"),
     ),
     # ---- linters
     "ruff": Reader(
         LINT,
         (_form(r"^Found \d+ errors?(?: \((?:\d+) fixed, (?P<f>\d+) remaining\))?\.$", "ruff"),),
-        good=_re(r"^All checks passed!$"),
+        good=Pattern(r"^All checks passed!$"),
     ),
     "ruff format": Reader(
         LINT,
-        good=_re(r"^\d+ files? already formatted$"),
-        bad=_re(r"^\d+ files? would be reformatted(?:, \d+ files? already formatted)?$"),
+        good=Pattern(r"^\d+ files? already formatted$"),
+        bad=Pattern(r"^\d+ files? would be reformatted(?:, \d+ files? already formatted)?$"),
     ),
     "black": Reader(
         LINT,
-        good=_re(r"^\d+ files? would be left unchanged\.$"),
-        bad=_re(r"^\d+ files? would be reformatted(?:, \d+ files? would be .*)?\.$"),
+        good=Pattern(r"^\d+ files? would be left unchanged\.$"),
+        bad=Pattern(r"^\d+ files? would be reformatted(?:, \d+ files? would be .*)?\.$"),
     ),
     "eslint": Reader(LINT, (_form(r"^✖ \d+ problems? \((?P<f>\d+) errors?, \d+ warnings?\)$", "group"),)),
     "stylelint": Reader(LINT, (_form(r"^✖ \d+ problems? \((?P<f>\d+) errors?, \d+ warnings?\)$", "group"),)),
-    "golangci-lint": Reader(LINT, (_form(r"^\d+ issues?[.:]$"),), bad=_re(r"^level=error msg=.*$")),
+    "golangci-lint": Reader(LINT, (_form(r"^\d+ issues?[.:]$"),), bad=Pattern(r"^level=error msg=.*$")),
     "biome": Reader(
         LINT,
         (_form(r"^Found (?P<f>\d+) errors?\.$", "group"),),
-        good=_re(r"^Checked \d+ files? in [\d.]+\w+\. (?:No fixes applied|Fixed \d+ files?)\.$"),
+        good=Pattern(r"^Checked \d+ files? in [\d.]+\w+\. (?:No fixes applied|Fixed \d+ files?)\.$"),
     ),
     "prettier": Reader(
         LINT,
-        good=_re(r"^All matched files use Prettier code style!$"),
-        bad=_re(r"^\[warn\] Code style issues (?:found in|were found in).*$"),
+        good=Pattern(r"^All matched files use Prettier code style!$"),
+        bad=Pattern(r"^\[warn\] Code style issues (?:found in|were found in).*$"),
     ),
     "rubocop": Reader(
         LINT,
         (_form(r"^\d+ files? inspected, (?P<f>\d+) offenses? detected.*$", "group"),),
-        good=_re(r"^\d+ files? inspected, no offenses detected$"),
+        good=Pattern(r"^\d+ files? inspected, no offenses detected$"),
     ),
     "clippy": Reader(
         LINT,
-        good=_re(r"^ +Finished `?\w+`? .*$"),
-        bad=_re(r"^error: (?:could not compile|aborting due to) .*$"),
+        good=Pattern(r"^ +Finished `?\w+`? .*$"),
+        bad=Pattern(r"^error: (?:could not compile|aborting due to) .*$"),
     ),
     "credo": Reader(
         LINT,
         (_form(r"^\d+ mods/funs, found (?P<list>(?:\d+ [a-z ]+(?:, | and )?)+)\.$", "findings"),),
-        good=_re(r"^\d+ mods/funs, found no issues\.$"),
+        good=Pattern(r"^\d+ mods/funs, found no issues\.$"),
     ),
     "swiftlint": Reader(LINT, (_form(r"^Done linting! Found (?P<w>\d+) violations?, (?P<f>\d+) serious.*$", "group"),)),
     "pre-commit": Reader(
-        LINT, good=_re(r"^.{1,70}\.{3,}(?:\(.*\))?Passed$"), bad=_re(r"^.{1,70}\.{3,}(?:\(.*\))?Failed$"), part=True
+        LINT, good=Pattern(r"^.{1,70}\.{3,}(?:\(.*\))?Passed$"), bad=Pattern(r"^.{1,70}\.{3,}(?:\(.*\))?Failed$"), part=True
     ),
-    "next lint": Reader(LINT, good=_re(r"^✔ No ESLint warnings or errors$")),
-    "terraform validate": Reader(LINT, good=_re(r"^Success! The configuration is valid.*$")),
+    "next lint": Reader(LINT, good=Pattern(r"^✔ No ESLint warnings or errors$")),
+    "terraform validate": Reader(LINT, good=Pattern(r"^Success! The configuration is valid.*$")),
     # ---- type checkers
     "mypy": Reader(
         TYPE_CHECK,
         (_form(r"^Found (?P<f>\d+) errors? in \d+ files? \(.*\)$", "group"),),
-        good=_re(r"^Success: no issues found in \d+ source files?$"),
+        good=Pattern(r"^Success: no issues found in \d+ source files?$"),
     ),
     "pyright": Reader(TYPE_CHECK, (_form(r"^(?P<f>\d+) errors?, \d+ warnings?(?:, \d+ \w+)? *$", "group"),)),
     "tsc": Reader(
         TYPE_CHECK,
         (_form(r"^Found (?P<f>\d+) errors?(?: in .*|\. Watching.*)?\.?$", "group"),),
-        bad=_re(r"^\S+\(\d+,\d+\): error TS\d+: .*$"),
+        bad=Pattern(r"^\S+\(\d+,\d+\): error TS\d+: .*$"),
     ),
     "svelte-check": Reader(TYPE_CHECK, (_form(r"^svelte-check found (?P<f>\d+) errors? and .*$", "group"),)),
     "astro": Reader(TYPE_CHECK, (_form(r"^- (?P<f>\d+) errors?$", "group"),)),
     "phpstan": Reader(
-        TYPE_CHECK, (_form(r"^ \[ERROR\] Found (?P<f>\d+) errors? *$", "group"),), good=_re(r"^ \[OK\] No errors *$")
+        TYPE_CHECK, (_form(r"^ \[ERROR\] Found (?P<f>\d+) errors? *$", "group"),), good=Pattern(r"^ \[OK\] No errors *$")
     ),
     "dialyzer": Reader(
         TYPE_CHECK,
-        good=_re(r"^done \(passed successfully\)$"),
-        bad=_re(r"^(?:done \(warnings were emitted\)|Halting VM with exit status 2)$"),
+        good=Pattern(r"^done \(passed successfully\)$"),
+        bad=Pattern(r"^(?:done \(warnings were emitted\)|Halting VM with exit status 2)$"),
     ),
     "cargo check": Reader(
-        TYPE_CHECK, good=_re(r"^ +Finished `?\w+`? .*$"), bad=_re(r"^error: could not compile .*$")
+        TYPE_CHECK, good=Pattern(r"^ +Finished `?\w+`? .*$"), bad=Pattern(r"^error: could not compile .*$")
     ),
-    "ty": Reader(TYPE_CHECK, (_form(r"^Found (?P<f>\d+) diagnostics?$", "group"),), good=_re(r"^All checks passed!$")),
+    "ty": Reader(TYPE_CHECK, (_form(r"^Found (?P<f>\d+) diagnostics?$", "group"),), good=Pattern(r"^All checks passed!$")),
     # ---- builds and deploys
-    "go build": Reader(BUILD, bad=_re(r"^(?:\S+\.go:\d+:\d+: .*|# [\w./-]+)$")),
-    "go vet": Reader(LINT, bad=_re(r"^(?:\S+\.go:\d+:\d+: .*|# [\w./-]+)$")),
-    "cargo build": Reader(BUILD, good=_re(r"^ +Finished `?\w+`? .*$"), bad=_re(r"^error: could not compile .*$")),
+    "go build": Reader(BUILD, bad=Pattern(r"^(?:\S+\.go:\d+:\d+: .*|# [\w./-]+)$")),
+    "go vet": Reader(LINT, bad=Pattern(r"^(?:\S+\.go:\d+:\d+: .*|# [\w./-]+)$")),
+    "cargo build": Reader(BUILD, good=Pattern(r"^ +Finished `?\w+`? .*$"), bad=Pattern(r"^error: could not compile .*$")),
     "mix compile": Reader(
         BUILD,
-        good=_re(r"^Generated \w+ app$"),
-        bad=_re(r"^(?:== Compilation error in file .*|Compilation failed due to warnings while using .*)$"),
+        good=Pattern(r"^Generated \w+ app$"),
+        bad=Pattern(r"^(?:== Compilation error in file .*|Compilation failed due to warnings while using .*)$"),
     ),
-    "next build": Reader(BUILD, good=_re(r"^ *✓ Generating static pages.*$"), bad=_re(r"^ *(?:Failed to compile\.|> Build .*)$")),
-    "vite": Reader(BUILD, good=_re(r"^✓ built in [\d.]+m?s$"), bad=_re(r"^(?:error during build:|✗ Build failed in .*)$")),
+    "next build": Reader(BUILD, good=Pattern(r"^ *✓ Generating static pages.*$"), bad=Pattern(r"^ *(?:Failed to compile\.|> Build .*)$")),
+    "vite": Reader(BUILD, good=Pattern(r"^✓ built in [\d.]+m?s$"), bad=Pattern(r"^(?:error during build:|✗ Build failed in .*)$")),
     "webpack": Reader(
-        BUILD, good=_re(r"^webpack [\d.]+ compiled (?:successfully|with \d+ warnings?) in .*$"),
-        bad=_re(r"^webpack [\d.]+ compiled with \d+ errors? .*$"),
+        BUILD, good=Pattern(r"^webpack [\d.]+ compiled (?:successfully|with \d+ warnings?) in .*$"),
+        bad=Pattern(r"^webpack [\d.]+ compiled with \d+ errors? .*$"),
     ),
     "dotnet build": Reader(
         BUILD,
-        good=_re(r"^(?:Build succeeded\.|Build succeeded in .*)$"),
-        bad=_re(r"^Build (?:FAILED\.|failed with .*)$"),
+        good=Pattern(r"^(?:Build succeeded\.|Build succeeded in .*)$"),
+        bad=Pattern(r"^Build (?:FAILED\.|failed with .*)$"),
     ),
     "docker build": Reader(
         BUILD,
-        good=_re(r"^(?:Successfully built [0-9a-f]+|#\d+ naming to .* done|#\d+ DONE .*exporting.*)$"),
-        bad=_re(r"^(?:ERROR: failed to (?:solve|build).*|The command .* returned a non-zero code: \d+)$"),
+        good=Pattern(r"^(?:Successfully built [0-9a-f]+|#\d+ naming to .* done|#\d+ DONE .*exporting.*)$"),
+        bad=Pattern(r"^(?:ERROR: failed to (?:solve|build).*|The command .* returned a non-zero code: \d+)$"),
     ),
     "swift build": Reader(
         BUILD,
-        good=_re(r"^(?:Build complete!.*|\*\* BUILD SUCCEEDED \*\*.*)$"),
-        bad=_re(r"^(?:\*\* BUILD FAILED \*\*.*|error: fatalError)$"),
+        good=Pattern(r"^(?:Build complete!.*|\*\* BUILD SUCCEEDED \*\*.*)$"),
+        bad=Pattern(r"^(?:\*\* BUILD FAILED \*\*.*|error: fatalError)$"),
     ),
-    "turbo": Reader(BUILD, good=_re(r"^ *Tasks: +(\d+) successful, \1 total$"), bad=_re(r"^ *Failed: +\S+#\S+.*$")),
-    "terraform": Reader(DEPLOY, good=_re(r"^(?:Apply|Destroy) complete! Resources: .*$")),
-    "helm": Reader(DEPLOY, good=_re(r"^STATUS: deployed$"), bad=_re(r"^Error: (?:INSTALLATION|UPGRADE) FAILED: .*$")),
-    "npm publish": Reader(DEPLOY, good=_re(r"^\+ (?:@[\w.-]+/)?[\w.-]+@\d+\.\d+\.\d+\S*$")),
+    "turbo": Reader(BUILD, good=Pattern(r"^ *Tasks: +(\d+) successful, \1 total$"), bad=Pattern(r"^ *Failed: +\S+#\S+.*$")),
+    "terraform": Reader(DEPLOY, good=Pattern(r"^(?:Apply|Destroy) complete! Resources: .*$")),
+    "helm": Reader(DEPLOY, good=Pattern(r"^STATUS: deployed$"), bad=Pattern(r"^Error: (?:INSTALLATION|UPGRADE) FAILED: .*$")),
+    "npm publish": Reader(DEPLOY, good=Pattern(r"^\+ (?:@[\w.-]+/)?[\w.-]+@\d+\.\d+\.\d+\S*$")),
 }  # fmt: skip
 
 _MARKS: Final[dict[str, tuple[str, ...]]] = {
