@@ -39,7 +39,10 @@ QUICK_NOTE: Final = "\n**These are figures of a trial run with the smallest size
 TITLES: Final = {
     "ingest": ("Cold ingest", "A whole tree into a fresh database, every fact of it, in one process."),
     "ingest-large": ("Cold ingest, large tree", "The same on the larger tree."),
-    "restart": ("Restart", "A second start, nothing having changed: files are looked at, not opened."),
+    "restart": (
+        "Restart",
+        "A second start, nothing having changed: files are looked at, not opened; and the first one, on the same files.",
+    ),
     "latency": ("Latency", "A line is appended to a transcript that a running daemon follows."),
     "idle": ("Idle and memory", "CPU time and resident memory of a running daemon, as the system counts them."),
     "scrape": ("Scrape", "`/metrics` in the OpenMetrics format, asked for as a Prometheus server does."),
