@@ -38,7 +38,10 @@ OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 KINDS = ",".join(str(int(kind)) for kind in LOG_TYPES)
 
 
-OWN = tuple(f"ccagent.{part}" for part in ("build", "config", "export", "process", "rollup", "starts", "store"))
+OWN = tuple(
+    f"ccagent.{part}"
+    for part in ("alert.evaluations", "build", "config", "export", "process", "rollup", "starts", "store")
+)
 """How the names of those metrics begin that a daemon exports of itself, whatever it follows."""
 
 

@@ -86,7 +86,10 @@ def rollups(ground: Ground) -> dict[Any, Any]:
 def booked(ground: Ground) -> dict[Any, int]:
     """All totals but those of the work on the store itself."""
     with closing(asked(ground)) as conn:
-        found = conn.execute("SELECT metric, labels, exportable, value FROM total WHERE metric NOT LIKE 'retention.%'")
+        found = conn.execute(
+            "SELECT metric, labels, exportable, value FROM total"
+            " WHERE metric NOT LIKE 'retention.%' AND metric NOT LIKE 'alert.%'"
+        )
         return {tuple(row[:3]): int(row[3]) for row in found}
 
 
