@@ -3,6 +3,7 @@ shows what it left out."""
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 
@@ -67,13 +68,14 @@ def test_a_writer_that_is_faster_makes_it_fall_behind_and_no_larger(ground: Grou
         session.request("y" * 2_000)
     burst = session.content[written:]
 
+    daemon.process.send_signal(signal.SIGSTOP)  # or it is as fast as this writer now and then
     with path.open("ab", buffering=0) as file:
         file.write(burst)
     behind = path.stat().st_size - ground.taken()
+    daemon.process.send_signal(signal.SIGCONT)
     daemon.until(lambda: ground.requests() == BURST_REQUESTS, "all of it is taken in")
     grown = peak_mebibytes(daemon.process.pid) - before
 
-    assert len(burst) > 24 * MEBIBYTE
-    assert behind > 4 * MEBIBYTE, "it was as fast as its writer, so nothing was shown"
+    assert behind == len(burst) > 24 * MEBIBYTE
     assert grown < 20, "what waits is held in memory"
     assert daemon.terminate() == 0

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ccagent.crash_guard import DEATHS
-from tests.daemon.rig import ROOT, STOP_SECONDS, Daemon, Ground, small_session
+from tests.daemon.rig import DEADLINE_SECONDS, ROOT, Daemon, Ground, small_session
 from tests.transcripts import Session, Usage, text
 
 POISON = "the line that ends the process"
@@ -50,7 +50,7 @@ def poisoned(name: str, start: int) -> Session:
 
 
 def died(daemon: Daemon) -> None:
-    assert daemon.process.wait(STOP_SECONDS * 4) == -signal.SIGABRT, daemon.words
+    assert daemon.process.wait(DEADLINE_SECONDS) == -signal.SIGABRT, daemon.words
 
 
 def test_a_line_that_ends_the_process_is_put_aside_and_all_else_is_taken_in(
@@ -111,7 +111,7 @@ def test_kills_of_a_busy_daemon_condemn_no_line(ground: Ground) -> None:
 
     for _ in range(2 + DEATHS):
         killed = ground.start(CCAGENT_FAILPOINT="after_facts:kill")
-        assert killed.process.wait(STOP_SECONDS * 4) == -signal.SIGKILL
+        assert killed.process.wait(DEADLINE_SECONDS) == -signal.SIGKILL
     daemon = ground.start()
     daemon.until_caught_up()
 
