@@ -82,15 +82,14 @@ What bounds it:
 - Senders gather what comes in for a second. Readers keep their connections: a new one reads the schema anew, which costs
   twenty times what a question does.
 - What is remembered of texts and their combinations is bounded at 5,000 once the history has been read, the writer's page
-  cache at 8 MiB. The hour below ran before these bounds, with 100,000 and 16 MiB, which an hour does not fill. With
-  them a daemon with default features that was written 20,000 lines in two minutes, in 138 sessions, took 62 MiB.
+  cache at 8 MiB. A daemon with default features that was written 20,000 lines in two minutes, in 138 sessions, took
+  62 MiB.
 - The status file is written every three seconds where only amounts moved, and at once where anything else did.
 - On battery all files are looked at less often (`ingest.battery_scan_interval_seconds`); what events announce is read as
   soon as ever.
 
 `python benchmarks/soak.py --minutes 60` measures it, `--plain` default features alone; `--no-limits` is for machines that
-have other work: it fails only where something was lost, doubled or leaked. The hour below was not spent at rest: tests ran
-beside it most of the time, which is in its load and in the times of its scrapes.
+have other work: it fails only where something was lost, doubled or leaked.
 """
 
 TAIL: Final = """
