@@ -176,8 +176,8 @@ def pruned_keys(reader: Connection) -> Iterator[bytes]:
 
 
 def quarantined(reader: Connection, host: int) -> dict[int, tuple[int, int]]:
-    """By file of that host: its bad lines, and its sound lines on which a rule failed, whose facts the database refused, or which end the
-    process."""
+    """By file of that host: its bad lines, and its sound lines that are missing: a rule failed on them, the database refused
+    their facts, or they end the process."""
     return {file: (bad, failed) for file, bad, failed in reader.execute(_QUARANTINED, (host,))}
 
 
