@@ -35,6 +35,16 @@ def environment_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator
         yield
 
 
+@pytest.fixture(autouse=True)
+def nothing_left_in_the_repository(pytestconfig: pytest.Config) -> Iterator[None]:
+    """What a test writes lies in folders of its own. (Names with a dot are pytest's and its plugins'.)"""
+    root = pytestconfig.rootpath
+    before = set(root.iterdir())
+    yield
+    left = {path.name for path in root.iterdir() if path not in before and not path.name.startswith(".")}
+    assert {name for name in left if not name.endswith(".egg-info")} - {"build", "dist"} == set()
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int | None:
     """With `-n auto` one worker more than cores: tests wait for real processes a good part of their time."""

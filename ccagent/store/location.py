@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -13,6 +14,9 @@ from ccagent.errors import ConfigError
 _PASSWORD: Final = re.compile(r"([?&][a-z_]*password=)([^&]*)", re.IGNORECASE)
 
 POSTGRES_SCHEMES: Final = ("postgresql", "postgres")
+
+NOWHERE: Final = Path(os.devnull)
+"""Stands for a folder in which no file can be made, so that nothing is left where a process happens to stand."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +36,7 @@ class Database:
 def parse_database(text: str, state_dir: Path | None = None) -> Database:
     """The database that a setting names: a path, `sqlite:///PATH` or `postgresql://…`. ConfigError for another kind.
 
-    `state_dir` is where the sidecar files of a served database lie; readers do without.
+    `state_dir` is where the sidecar files of a served database lie; without it there are none, which readers do well with.
     """
     if "://" not in text:
         return Database(kind="sqlite", target=text, display=text, sidecar=text)
@@ -47,7 +51,7 @@ def parse_database(text: str, state_dir: Path | None = None) -> Database:
     display = masked(text)
     digest = blake2b(display.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
     return Database(
-        kind="postgres", target=text, display=display, sidecar=str((state_dir or Path()) / f"postgres-{digest}")
+        kind="postgres", target=text, display=display, sidecar=str((state_dir or NOWHERE) / f"postgres-{digest}")
     )
 
 

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from ccagent.crash_guard import CrashGuard
 from ccagent.errors import ConfigError
+from ccagent.store.instance import holder
 from ccagent.store.location import parse_database, passwords
 
 
@@ -64,6 +66,21 @@ def test_two_databases_have_two_sidecars() -> None:
     one, two = (parse_database(f"postgresql://db/{name}", Path("/state")).sidecar for name in ("a", "b"))
 
     assert one != two
+
+
+def test_without_a_folder_for_them_a_served_database_has_no_sidecars(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    sidecar = parse_database("postgresql://db/facts").sidecar
+    guard = CrashGuard(sidecar)
+
+    guard.begin()
+
+    assert list(tmp_path.iterdir()) == []
+    assert holder(sidecar) is None
+    guard.end()
+    guard.close()
 
 
 def test_another_kind_of_database_is_refused_with_what_can_be_used() -> None:
