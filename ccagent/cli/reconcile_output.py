@@ -76,9 +76,9 @@ def waiting(host: str, seconds: float | None) -> Callable[[int], None]:
 
     def wait(port: int) -> None:
         shown = f"[{host}]" if ":" in host else host
-        click.echo(f"listening on {shown}:{port} for OTLP; Ctrl-C ends it and compares", err=True)
         until = None if seconds is None else time.monotonic() + seconds
         with suppress(KeyboardInterrupt):
+            click.echo(f"listening on {shown}:{port} for OTLP; Ctrl-C ends it and compares", err=True)
             while until is None or time.monotonic() < until:
                 time.sleep(
                     SHORTEST_SECONDS if until is None else max(0.0, min(SHORTEST_SECONDS, until - time.monotonic()))

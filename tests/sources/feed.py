@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from ccagent.store.base import FileRow
 from ccagent.store.connection import scalar
 from ccagent.store.location import parse_database
 from ccagent.store.opening import open_store
-from ccagent.store.pgconnection import connect
+from ccagent.store.pgconnection import PgConnection, connect
 from ccagent.store.schema import TABLES
 from ccagent.store.sqlite import SqliteStore
 from ccagent.store.view import canonical_dump, event_columns, events_select
@@ -220,8 +220,10 @@ class Feed:
         return self.store.close_due(self.file_ids(), quiet)
 
     def dump(self) -> list[str]:
-        """The canonical dump."""
-        return list(canonical_dump(self.store.conn))
+        """The canonical dump, which on a server may take as long as it wants."""
+        conn = self.store.conn
+        with conn.unhurried() if isinstance(conn, PgConnection) else nullcontext():
+            return list(canonical_dump(conn))
 
     def events(self, kind: str | None = None) -> list[dict[str, Any]]:
         """Rows of telemetry_events, by time; of one kind, e.g. "tool.call", or all."""
