@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import time
+from calendar import timegm
 from contextlib import closing
 from pathlib import Path
 
@@ -104,7 +105,7 @@ def test_after_a_kill_the_status_says_when_it_was_last_alive_and_what_to_do(grou
     assert f"(pid {daemon.process.pid})" in said.stdout
     assert "the next start goes on where it stood" in said.stdout
     assert last["pid"] == daemon.process.pid
-    assert abs(time.time() - time.mktime(time.strptime(last["at"], "%Y-%m-%dT%H:%M:%SZ")) + time.timezone) < 120
+    assert abs(time.time() - timegm(time.strptime(last["at"], "%Y-%m-%dT%H:%M:%SZ"))) < 120
 
 
 def test_after_an_orderly_end_the_status_speaks_of_no_kill(ground: Ground) -> None:
