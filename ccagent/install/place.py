@@ -44,8 +44,7 @@ class Place:
     program: Path
     home: Path
     own_folders: tuple[Path, ...]
-    """Made where they are missing, since a sandbox cannot make them."""
-    writable: tuple[Path, ...]
+    """What it writes into. Made where they are missing, since a sandbox cannot make them."""
     variables: dict[str, str]
     env_file: Path
     unseen: tuple[str, ...]
@@ -61,7 +60,8 @@ def survey(config: Config, env: Mapping[str, str], home: Path, arguments: Sequen
     database = parse_database(config.database, paths.state_dir)
     if database.kind == "sqlite":
         own.append(Path(os.path.abspath(database.target)).parent)  # noqa: PTH100 - a linked folder keeps its name
-    archive = [] if config.retention.archive is None else [config.retention.archive]
+    if config.retention.archive is not None:
+        own.append(config.retention.archive)
     sources = [root.path for root in config.sources or default_roots(env, home)]
     kept = {name: env[name] for name in KEPT_VARIABLES if env.get(name)}
     if config.file is not None and config.file != paths.config_file:
@@ -71,11 +71,10 @@ def survey(config: Config, env: Mapping[str, str], home: Path, arguments: Sequen
         program=program(arguments),
         home=home,
         own_folders=tuple(dict.fromkeys(own)),
-        writable=tuple(dict.fromkeys([*own, *archive])),
         variables=kept,
         env_file=paths.env_file,
         unseen=tuple(unseen),
-        temporary=any(_is_temporary(path) for path in (*own, *archive, *sources, paths.config_file, config.file)),
+        temporary=any(_is_temporary(path) for path in (*own, *sources, paths.config_file, config.file)),
     )
 
 

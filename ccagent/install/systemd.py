@@ -209,7 +209,7 @@ def quoted(text: object) -> str:
 
 
 def _optional_paths(place: Place) -> str:
-    return " ".join(quoted(f"-{path}") for path in place.writable)
+    return " ".join(quoted(f"-{path}") for path in place.own_folders)
 
 
 def _escaped(text: str) -> str:

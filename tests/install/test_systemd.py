@@ -58,6 +58,18 @@ def test_folders_that_a_sandbox_could_not_make_are_made_and_private(ground: Grou
     assert [path.stat().st_mode & 0o777 for path in made] == [0o700] * 3
 
 
+def test_a_folder_of_archives_outside_of_them_is_made_too_and_may_be_written(
+    ground: Ground, manager: SystemdUser
+) -> None:
+    archive = ground.home / "kept" / "archive"
+
+    manager.install(ground.place(CCAGENT_RETENTION_ARCHIVE=str(archive)), ground.hands())
+
+    assert archive.stat().st_mode & 0o777 == 0o700
+    (line,) = [line for line in (ground.home / HERE).read_text().splitlines() if line.startswith("ReadWritePaths=")]
+    assert f'"-{archive}"' in line
+
+
 def test_again_it_changes_nothing_and_restarts_nothing(ground: Ground, manager: SystemdUser) -> None:
     manager.install(ground.place(), ground.hands())
     ground.calls()
