@@ -1,6 +1,6 @@
 """Write the man page from the command line: `python scripts/generate_man.py [--check]`.
 
-With --check nothing is written; it ends with 1 where packaging/man/ccagent.1 no longer says what the code does.
+With --check nothing is written; it ends with 1 where ccagent/packaging/man/ccagent.1 no longer says what the code does.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ccagent import __version__  # noqa: E402 - the checkout goes before an inst
 from ccagent.cli import VERBS, cli  # noqa: E402
 from scripts.generate_docs import EXIT_CODES  # noqa: E402
 
-PAGE = ROOT / "packaging" / "man" / "ccagent.1"
+PAGE = ROOT / "ccagent" / "packaging" / "man" / "ccagent.1"
 
 WIDTH = 78
 """Columns of the help texts, which stand as they are."""
@@ -103,11 +103,11 @@ def main(arguments: list[str]) -> int:
     if PAGE.is_file() and PAGE.read_text(encoding="utf-8") == text:
         return 0
     if arguments:
-        print("packaging/man/ccagent.1 is stale; run python scripts/generate_man.py", file=sys.stderr)
+        print("ccagent/packaging/man/ccagent.1 is stale; run python scripts/generate_man.py", file=sys.stderr)
         return 1
     PAGE.parent.mkdir(parents=True, exist_ok=True)
     PAGE.write_text(text, encoding="utf-8")
-    print("wrote packaging/man/ccagent.1")
+    print("wrote ccagent/packaging/man/ccagent.1")
     return 0
 
 
