@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.collector.stage import DEPLOY, collector, running, tool
-from tests.daemon.rig import until
+from tests.daemon.rig import ROOT, until
 from tests.otlp.receiver import grpc_receiver
 
 LAID_OVER = "reconcile.yaml"
@@ -120,3 +120,13 @@ def test_both_configurations_take_out_the_same() -> None:
     middle = re.compile(r"^receivers:.*?^exporters:", re.MULTILINE | re.DOTALL)
 
     assert middle.findall(one) == middle.findall(other) != []
+
+
+@pytest.mark.parametrize("page", ["docs/collector.md", "docs/recipes.md", "deploy/collector/README.md"])
+def test_a_collector_that_is_started_by_a_page_can_make_its_queues(page: str) -> None:
+    """/var/lib/otelcol can be made by root alone."""
+    blocks = re.findall(r"^```sh\n(.*?)^```", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL)
+    starting = [block for block in blocks if re.search(r"otelcol-contrib --config|collector-contrib:", block)]
+
+    assert starting
+    assert [block for block in starting if "COLLECTOR_STORAGE" not in block and "/var/lib/otelcol" not in block] == []

@@ -22,7 +22,7 @@ def test_what_the_collector_copies_can_be_compared(ground: Ground, tmp_path: Pat
     session = small_session("told of", requests=3)
     ground.tree.write(session)
     events = telemetry.logs(telemetry.api_request(reply) for reply in telemetry.replies(session)[:2])
-    copy = tmp_path / "copy.jsonl"
+    copy = tmp_path / "copies" / "copy.jsonl"
     with grpc_receiver() as tempo, http_receiver() as loki:
         between = collector(
             tmp_path / "collector", "collector.yaml", "reconcile.yaml", TEMPO_ENDPOINT=f"127.0.0.1:{tempo.port}",
@@ -41,3 +41,4 @@ def test_what_the_collector_copies_can_be_compared(ground: Ground, tmp_path: Pat
     assert found["session"] == session.session_id
     assert found["requests"] == {"both": 2, "transcript_only": 1, "native_only": 0, "differing": 0}
     assert between.complaints == []
+    assert copy.parent.stat().st_mode & 0o777 == 0o700, "it names people and folders"
