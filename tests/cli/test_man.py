@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -59,3 +60,20 @@ def test_man_finds_it_beside_a_program_on_the_path(tmp_path: Path) -> None:
     done = subprocess.run(["man", "-w", "ccagent"], capture_output=True, text=True, timeout=60, check=False, env=env)
 
     assert (done.returncode, done.stdout.strip()) == (0, str(place / PAGE.name)), done.stderr
+
+
+@pytest.mark.skipif(shutil.which("man") is None, reason="there is no man")
+def test_the_words_for_uv_find_it_beside_the_pages_of_other_tools(tmp_path: Path) -> None:
+    words = re.findall(r"`man (-M .+? ccagent)`", (ROOT / "docs" / "quick-start.md").read_text(encoding="utf-8"))
+    for tool in ("another", "ccagent"):
+        (tmp_path / tool / "share" / "man" / "man1").mkdir(parents=True)
+    (tmp_path / "another" / "share" / "man" / "man1" / "another.1").write_text(".TH ANOTHER 1\n")
+    page = shutil.copy(PAGE, tmp_path / "ccagent" / "share" / "man" / "man1")
+
+    assert len(words) == 1
+    done = subprocess.run(
+        ["sh", "-c", f'uv() {{ echo "{tmp_path}"; }}; man -w {words[0]}'], capture_output=True, text=True, timeout=60,
+        check=False,
+    )  # fmt: skip
+
+    assert (done.returncode, done.stdout.strip()) == (0, str(page)), done.stderr
