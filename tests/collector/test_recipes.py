@@ -135,6 +135,7 @@ def test_langfuse_gets_traces_at_its_path_with_its_pair(ground: Ground) -> None:
         assert all_spans(ground, langfuse.received)
         assert set(langfuse.received.paths) == {"/api/public/otel/v1/traces"}
         assert {headers.get("authorization") for headers in langfuse.received.headers} == {LANGFUSE_PAIR}
+        assert {headers.get("x-langfuse-ingestion-version") for headers in langfuse.received.headers} == {"4"}
 
 
 def test_phoenix_gets_traces_and_nothing_else(ground: Ground) -> None:
