@@ -64,6 +64,15 @@ def test_each_configuration_is_valid(tmp_path: Path, configuration: str, variant
 
 
 @pytest.mark.collector
+@pytest.mark.parametrize("variable", CLOUD)
+def test_of_the_variables_of_grafana_cloud_the_address_alone_is_asked_for(tmp_path: Path, variable: str) -> None:
+    """Which is why the example says what comes of it where the others are missing."""
+    done = validated(DEPLOY / "grafana-cloud.yaml", tmp_path, {variable: ""})
+
+    assert (done.returncode != 0) == (variable == "GRAFANA_CLOUD_OTLP_ENDPOINT")
+
+
+@pytest.mark.collector
 def test_validation_finds_a_misspelt_part(tmp_path: Path) -> None:
     broken = tmp_path / "broken.yaml"
     broken.write_text((DEPLOY / "collector.yaml").read_text().replace("otlp_http/loki:", "otlphttpp/loki:"))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeLogs
 
 from tests.collector.arrival import (
     check_trees,
@@ -14,6 +16,7 @@ from tests.collector.arrival import (
     until_arrived,
 )
 from tests.collector.stage import collector, running, stack
+from tests.collector.test_redaction import post
 from tests.daemon.collector import open_facts, options, rich_session
 from tests.daemon.rig import Daemon, Ground, until
 from tests.otlp.receiver import Answer, http_receiver
@@ -122,3 +125,27 @@ def test_what_a_backend_refuses_for_good_is_lost_and_said(ground: Ground, tmp_pa
 
     assert backend.received.spans == []
     assert "Dropping data" in between.complaints[0]
+
+
+def test_what_is_refused_for_the_token_alone_is_gone_as_the_page_says(tmp_path: Path) -> None:
+    with http_receiver() as gateway:
+        gateway.received.script.append(Answer(status=401))
+        between = collector(
+            tmp_path, "grafana-cloud.yaml", GRAFANA_CLOUD_OTLP_ENDPOINT=f"{gateway.http}/otlp",
+            GRAFANA_CLOUD_INSTANCE_ID="123456", GRAFANA_CLOUD_TOKEN="expired",
+        )  # fmt: skip
+        with running(between):
+            post(between, "logs", event("before"))
+            until(lambda: "Dropping data" in between.words, "the Collector drops it")
+            post(between, "logs", event("after"))
+            until(lambda: gateway.received.logs, "what comes later arrives")
+
+            assert [record.event_name for record in gateway.received.logs] == ["after"]
+            assert between.queued() == 0
+
+
+def event(name: str) -> ExportLogsServiceRequest:
+    """A request with one log record."""
+    return ExportLogsServiceRequest(
+        resource_logs=[ResourceLogs(scope_logs=[ScopeLogs(log_records=[LogRecord(event_name=name)])])]
+    )
