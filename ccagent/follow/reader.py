@@ -93,7 +93,8 @@ def read_turn(
     if status.st_size >= state.offset and head_agrees(descriptor, state):
         # Marker and lines in one call: nothing can be rewritten between the check and the reading.
         block = os.pread(descriptor, margin + limits.turn_bytes, state.offset - margin)
-        reset = marker_of(block[:margin]) != state.marker
+        # An offset within a line is the end of a file that was deleted. It is back, and may have that line whole.
+        reset = marker_of(block[:margin]) != state.marker or (margin > 0 and block[margin - 1 : margin] != b"\n")
     if reset:
         here, margin, long_line = restarted(here), 0, None
         block = os.pread(descriptor, limits.turn_bytes, 0)

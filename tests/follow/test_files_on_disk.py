@@ -224,6 +224,21 @@ def test_lines_unread_when_a_hot_file_is_deleted_are_still_delivered(root: Path)
     assert session.follower.caught_up
 
 
+def test_a_deleted_file_that_is_back_with_its_last_line_whole_loses_nothing_of_it(root: Path) -> None:
+    session, path = started(root)
+    append(path, b"half")
+    path.unlink()
+    session.catch_up()
+    session = session.restart()
+
+    write_new(path, b"one\ntwo\nhalf and the rest\nfour\n")
+    session.catch_up()
+
+    assert session.texts() == [b"one", b"two", b"half", b"one", b"two", b"half and the rest", b"four"]
+    assert session.ledger.states[1].generation == 1
+    assert session.ledger.states[1].lines == 4
+
+
 def test_the_rest_of_a_deleted_file_is_read_again_after_a_rollback(root: Path) -> None:
     session, path = started(root)
     append(path, b"last")
