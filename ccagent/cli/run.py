@@ -53,7 +53,7 @@ def command(
     for signal, problem in problems.items():
         click.echo(f"not sent ({signal}): {problem}", err=True)
     if not live.files:
-        click.echo(NO_TRANSCRIPTS.format(roots=_roots(config.sources)), err=True)
+        click.echo(live.problems.get("folders") or NO_TRANSCRIPTS.format(roots=_roots(config.sources)), err=True)
 
 
 class _Terminal:
@@ -85,7 +85,8 @@ class _Terminal:
                 f"Following {live.files:,} files ({size(live.total_bytes)}). `ccagent usage` shows yours.", err=True
             )
         else:
-            click.echo(NO_TRANSCRIPTS.format(roots=", ".join(live.roots) or NOWHERE), err=True)
+            no_transcripts = NO_TRANSCRIPTS.format(roots=", ".join(live.roots) or NOWHERE)
+            click.echo(live.problems.get("folders") or no_transcripts, err=True)
         if live.listen.startswith("http"):
             click.echo(
                 f"Metrics: {live.listen}/metrics. Nothing leaves this machine unless you name a destination.", err=True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,10 +56,22 @@ def default_roots(env: Mapping[str, str], home: Path) -> list[Root]:
 
 
 def resolve_roots(roots: Iterable[Place]) -> list[bytes]:
-    """Real paths of those `roots` that exist as folders; one within another is dropped, so that no file comes twice."""
+    """Real paths of those `roots` that exist as folders; one within another is dropped, so that no file comes twice.
+
+    One of which that cannot be known, since a folder above it may not be entered, counts as there: who walks it is told.
+    """
     real = {os.path.realpath(os.fsencode(root)) for root in roots}
-    found = sorted(path for path in real if os.path.isdir(path))
+    found = sorted(path for path in real if _may_be_folder(path))
     return [path for path in found if not any(lies_within(path, other) for other in found if other != path)]
+
+
+def _may_be_folder(path: bytes) -> bool:
+    try:
+        return stat.S_ISDIR(os.stat(path).st_mode)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return False
+    except OSError:
+        return True
 
 
 def lies_within(path: bytes, folder: bytes) -> bool:

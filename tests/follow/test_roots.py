@@ -51,6 +51,13 @@ def test_roots_within_one_another_and_absent_ones_are_dropped(tmp_path: Path) ->
     assert roots == [os.fsencode(os.path.realpath(tmp_path / name)) for name in ("a", "ab")]
 
 
+def test_a_root_that_cannot_be_looked_at_is_not_taken_for_an_absent_one(tmp_path: Path) -> None:
+    ring = tmp_path / "ring"
+    ring.symlink_to(ring)  # as a folder above it that may not be entered, but for everybody
+
+    assert resolve_roots([ring / "projects", tmp_path / "absent"]) == [os.fsencode(ring / "projects")]
+
+
 def test_a_folder_holds_what_is_below_it_and_not_what_begins_alike() -> None:
     assert [lies_within(path, b"/a") for path in (b"/a", b"/a/b", b"/ab", b"/")] == [True, True, False, False]
 
