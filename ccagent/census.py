@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ccagent import paths
+from ccagent.follow.handles import open_for_reading
 from ccagent.follow.identity import MARKER_BYTES, agrees, head_agrees, marker_of
 from ccagent.follow.state import FileState
 from ccagent.recount import Reading, Recount
@@ -93,7 +94,8 @@ class Census:
             reading = self.count.reading(path)
         counted = self.files[row.file_id] = Counted(row=row, fate=Fate.RECOUNTED, reading=reading)
         try:
-            with path.open("rb") as file:
+            # As the follower does: a pipe that has taken its place is not waited for.
+            with open(row.path, "rb", opener=lambda name, _: open_for_reading(os.fsencode(name))) as file:
                 counted.size = os.fstat(file.fileno()).st_size
                 if not agrees(file.fileno(), state_of(row)):
                     counted.fate = Fate.MISPLACED if _misplaced(file.fileno(), row) else Fate.REWRITTEN

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -309,12 +310,17 @@ def _below(path: bytes, roots: Sequence[Path]) -> tuple[int, str] | None:
 
 
 def _find(entry: Entry, roots: Sequence[Path]) -> Path | None:
-    """Where the file lies now: below its own root, else below another; None where it is gone."""
+    """Where the file lies now, or may lie: below its own root, else below another; None where it is gone."""
     own = [roots[entry.root]] if entry.root < len(roots) else []
     for root in (*own, *roots):
         path = root / entry.path
-        if path.is_file() and not path.is_symlink():
-            return path
+        try:
+            if stat.S_ISREG(path.lstat().st_mode):
+                return path
+        except (FileNotFoundError, NotADirectoryError, ValueError):
+            continue
+        except OSError:
+            return path  # whether it is there cannot be known: who reads it is told why
     return None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Protocol
@@ -25,8 +26,14 @@ def transcript_files(root: Path) -> Iterator[Path]:
     for folder, folders, names in os.walk(root):
         folders[:] = sorted(name for name in folders if name != SKIPPED_FOLDER)
         for name in sorted(names):
+            if not name.endswith(".jsonl") or name == SKIPPED_NAME:
+                continue
             path = Path(folder, name)
-            if name.endswith(".jsonl") and name != SKIPPED_NAME and path.is_file() and not path.is_symlink():
+            try:
+                regular = stat.S_ISREG(path.lstat().st_mode)
+            except OSError:
+                continue  # its folder may be listed but not entered, or it went away just now
+            if regular:
                 yield path
 
 
