@@ -98,6 +98,8 @@ class CrashGuard:
             else:
                 yield from self._named(raw + b"\n", position, digest.hex())
             position += len(raw) + 1
+        if self.careful:
+            self._write(_LINES)  # what follows the last line, a database or a drive that hangs, is no fault of it
 
     def _named(self, line: bytes, position: int, name: str) -> Iterator[tuple[bytes, int, None]]:
         if self.careful:

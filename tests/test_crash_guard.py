@@ -106,6 +106,19 @@ def test_deaths_before_a_line_was_passed_do_not_count(sidecar: str) -> None:
     assert CrashGuard(sidecar).left_out == frozenset()
 
 
+def test_a_death_between_two_files_is_laid_to_no_line(sidecar: str) -> None:
+    """Their carried state is asked of the database, and their companions of a drive: either may hang."""
+    dies_at(sidecar, None)
+    for _ in range(DEATHS + 1):
+        guard = CrashGuard(sidecar)
+        guard.begin()
+        assert len(list(guard.lines(DATA, 0))) == len(LINES)
+
+    after = CrashGuard(sidecar)
+
+    assert (after.careful, after.left_out) == (True, frozenset())
+
+
 def test_two_lines_are_counted_each_for_itself(sidecar: str) -> None:
     dies_at(sidecar, None)
     for _ in range(DEATHS):
