@@ -167,6 +167,13 @@ class Swap:
             f'UPDATE file SET carry = s.carry FROM {side}file s WHERE s.id = file.id AND s."offset" = file."offset"'
             ' AND s."offset" > 0'
         )
+        # Of a line that ends no process any more the notes of its copies go, too, where their files are gone: as long as
+        # one of them stands the line is left out everywhere.
+        conn.execute(
+            "DELETE FROM quarantine WHERE reason = 'crash' AND hash IN (SELECT q.hash FROM quarantine q"
+            f" WHERE q.reason = 'crash' AND q.file IN {self._again} AND NOT EXISTS"
+            f" (SELECT 1 FROM {side}quarantine s WHERE s.hash = q.hash AND s.reason = 'crash'))"
+        )
         conn.execute(
             f"DELETE FROM quarantine WHERE file IN {self._again} AND NOT EXISTS (SELECT 1 FROM {side}quarantine s"
             ' WHERE s.file = quarantine.file AND s."offset" = quarantine."offset" AND s.hash = quarantine.hash)'

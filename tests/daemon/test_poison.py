@@ -105,6 +105,27 @@ def test_a_copy_of_it_in_another_file_ends_nobody_and_a_rebuild_reads_past_it(
     assert (ground.rows(aside), ground.requests()) == ([], 3), "a version that can read it takes it in"
 
 
+def test_a_line_that_was_taken_in_after_all_stays_though_a_copy_of_it_is_gone(
+    ground: Ground, aborts: dict[str, str]
+) -> None:
+    session = poisoned("bad", 1_770_714_000_000)
+    ground.tree.write(session)
+    copy = ground.tree.put("-home-demo-atlas/11111111-2222-4333-8444-555555555555.jsonl", session.content)
+    for _ in range(1 + DEATHS):
+        died(ground.start(**aborts))
+    assert ground.once(**aborts).returncode == 0
+    assert ground.rows("SELECT COUNT(*) FROM quarantine WHERE reason = 'crash'") == [(2,)]
+    copy.unlink()
+
+    retried = ground.verb("backfill", "--rebuild", "--retry-crashed", "--source", str(ground.root))
+    after = ground.requests()
+    again = ground.verb("backfill", "--rebuild", "--source", str(ground.root))
+
+    assert (retried.returncode, again.returncode) == (0, 0), again.stderr
+    assert (after, ground.requests()) == (3, 3)
+    assert ground.verb("verify", "--source", str(ground.root)).returncode == 0
+
+
 def test_kills_of_a_busy_daemon_condemn_no_line(ground: Ground) -> None:
     """`after_facts` lies behind deriving: a hundred of these are no fault of a line."""
     ground.tree.write(poisoned("one", 1_770_714_000_000))
