@@ -17,6 +17,7 @@ from ccagent.follow.roots import Kinds, default_roots
 from ccagent.follow.state import FileState
 from ccagent.intake import Intake, file_states
 from ccagent.job import Job, Throttle
+from ccagent.metrics import names as metric
 from ccagent.paths import home
 from ccagent.selection import Selection, Survey, survey, wanted
 from ccagent.store.counts import count_facts
@@ -54,6 +55,8 @@ class Intaking:
         job, follower, whole = self._job, self._follower, before.total
         try:
             follower.scan()
+            if follower.lost_bytes:  # before the store learns that their files are gone
+                job.store.book({(metric.INGEST_LOST, (), True): follower.lost_bytes})
             while taken := self._intake.step(self._throttle.step):
                 self.bytes += taken
                 if progress is not None:

@@ -152,6 +152,7 @@ class Following:
             return False
         try:
             self._book_counted()
+            self._book()
             with self.tracer.span("ingest batch") as span:
                 taken = self.intake.step(STEP_BYTES)
                 span.set(bytes=taken)
@@ -166,6 +167,7 @@ class Following:
     def once(self, progress: Callable[[int, int], None] | None = None) -> None:
         """Take in everything there is, then close what is over. StoreError when the store refuses."""
         self._scan(self._clock.monotonic())
+        self._book()
         while self.intake.step(STEP_BYTES):
             self._publish(self._clock.monotonic())
             if progress is not None:
@@ -248,7 +250,6 @@ class Following:
     def _timers(self, now: float) -> None:
         quiet = self.follower.quiet_ids(now, QUIET_SECONDS)
         closed = self._store.close_due(self.follower.quiet_ids(now, 0.0), quiet)
-        self._book()
         self._next_timers = now if closed else now + TIMERS_SECONDS
         self._next_busy_timers = now if closed else now + BUSY_TIMERS_SECONDS
         if closed:
@@ -267,7 +268,7 @@ class Following:
         return self.follower.quiet_ids(self._clock.monotonic() + 1.0, 0.0)
 
     def _book(self) -> None:
-        """Growth of what only the follower knows."""
+        """Growth of what only the follower knows: before the store learns that a file is gone, since nobody asks again."""
         amounts: dict[tuple[str, tuple[str, ...], bool], int] = {}
         lost, missed = self.follower.lost_bytes, self.follower.missed
         if lost > self._seen_lost:

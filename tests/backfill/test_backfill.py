@@ -161,6 +161,18 @@ def test_an_unfinished_line_is_left_and_told(ground: Ground) -> None:
     assert report["caught_up"] is True
 
 
+def test_what_went_before_it_was_whole_is_counted_as_lost(ground: Ground) -> None:
+    made = session(0)
+    path = ground.tree.put(made.path, made.content + b'{"type":"us')
+    ground.take_in()
+    path.unlink()
+
+    ground.take_in()
+    ground.take_in()
+
+    assert ground.rows("SELECT value FROM total WHERE metric = 'ingest.lost'") == [(11,)]
+
+
 def test_while_somebody_holds_the_store_nothing_is_done(three: Ground) -> None:
     config = three.config()
     with (

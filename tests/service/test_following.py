@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from ccagent.clock import FakeClock
+from ccagent.follow.state import GONE
 from ccagent.metrics import names as metric
 from ccagent.service.following import RETRY_SECONDS, TIMERS_SECONDS, Following
 from ccagent.service.live import Live
@@ -107,6 +108,24 @@ def test_ready_comes_with_the_first_scan_and_caught_up_with_the_last_line(
     assert first == (True, False)
     assert live.caught_up
     assert scalar(store.conn, "SELECT catch_up_done FROM host") == NOW
+
+
+def test_what_went_unread_is_counted_before_the_store_knows_that_it_is_gone(
+    following: Following, tree: Tree, store: SqliteStore
+) -> None:
+    path = tree.write(session())
+    with path.open("ab") as file:
+        file.write(b'{"half')
+    rest(following)
+    following.close()
+    path.unlink()
+    lost = "SELECT COALESCE(SUM(value), 0) FROM total WHERE metric = 'ingest.lost'"
+
+    following._begin()  # as the next process does
+    following.once()
+
+    assert scalar(store.conn, "SELECT state FROM file") == GONE
+    assert scalar(store.conn, lost) == 6
 
 
 def test_a_store_that_refuses_loses_nothing_and_is_asked_again(
