@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Final
@@ -211,6 +212,7 @@ class Discovery:
 
     def _find_gone(self, seen: set[Tracked]) -> int:
         gone = 0
+        there: Counter[tuple[int, int]] | None = None
         for tracked in self._files.by_path.values():
             if tracked in seen or tracked.draining or tracked.state.state == GONE:
                 continue
@@ -221,15 +223,17 @@ class Discovery:
                     continue  # came back just now, or was skipped by a folder that could not be listed
             except OSError:
                 continue  # it cannot be known; that folder is among the problems
-            self._gone(tracked)
+            if there is None:  # once a scan: a root may go with all its files
+                there = Counter(known.stat[2:] for known in self._files.by_path.values() if known.present)
+            self._gone(tracked, there)
             gone += 1
         return gone
 
-    def _gone(self, tracked: Tracked) -> None:
+    def _gone(self, tracked: Tracked, there: Counter[tuple[int, int]]) -> None:
+        """`there`: how many files are present by inode and device, kept up to date."""
+        there[tracked.stat[2:]] -= tracked.present
         tracked.present = False
-        tracked.elsewhere = tracked.size > tracked.state.offset and any(
-            other.present and other.stat[2:] == tracked.stat[2:] for other in self._files.by_path.values()
-        )
+        tracked.elsewhere = tracked.size > tracked.state.offset and there[tracked.stat[2:]] > 0
         handle = self._turns.handles.get(tracked)
         if handle is not None and os.fstat(handle.descriptor).st_size > tracked.state.offset:
             # What is left of it can still be read; it is gone when that is done.

@@ -7,10 +7,11 @@ import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from ccagent.follow.files import HOT_SECONDS
+from ccagent.follow.files import HOT_SECONDS, Tracked
 from ccagent.follow.state import GONE, LIVE
 from tests.follow.driver import Session, age, append, write_new
 
@@ -263,6 +264,29 @@ def test_bytes_of_a_deleted_cold_file_that_were_not_read_are_counted_as_lost(roo
     assert report.gone == 1
     assert session.follower.lost_bytes == 4
     assert session.ledger.states[1].state == GONE
+
+
+def test_a_root_that_goes_unread_costs_a_look_at_each_file(root: Path) -> None:
+    class Asked(dict[bytes, Tracked]):
+        times = 0
+
+        def values(self) -> Any:
+            self.times += 1
+            return super().values()
+
+    for number in range(50):
+        write_new(root / f"{number}.jsonl", b"one\n")
+    os.link(root / "0.jsonl", root / "same.jsonl")
+    session = Session(root)
+    session.follower.scan()
+    asked = session.follower._files.by_path = Asked(session.follower._files.by_path)
+    root.rename(root.with_name("away"))
+
+    report = session.follower.scan()
+
+    assert report.gone == 51
+    assert session.follower.lost_bytes == 50 * 4, "two names of one file are lost once"
+    assert asked.times < 10
 
 
 def test_a_root_moved_away_and_back_is_not_read_again(root: Path) -> None:
