@@ -26,7 +26,7 @@ def file_states(store: Store) -> list[FileState]:
             mtime_ns=row.mtime_ns, offset=row.offset, head=row.head, head_length=row.head_length, marker=row.marker,
             generation=row.generation, lines=row.lines, state=row.state,
         )
-        for row in store.files()
+        for row in store.files(carry=False)
     ]  # fmt: skip
 
 

@@ -34,8 +34,8 @@ class FileRow:
 class Store(Protocol):
     """The writer's side. Every method is one transaction; readers have connections of their own."""
 
-    def files(self) -> list[FileRow]:
-        """All files known, with their carry."""
+    def files(self, *, carry: bool = True) -> list[FileRow]:
+        """All files known, with their carry where it is wanted."""
 
     def carry(self, file_id: int) -> bytes | None:
         """The carried state of a file."""

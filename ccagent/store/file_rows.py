@@ -30,8 +30,12 @@ ALL: Final = f"SELECT {_COLUMNS} FROM file WHERE host = ?"
 """Of one host, for `made`."""
 
 
+POSITIONS: Final = ALL.replace(", carry FROM", ", NULL FROM")
+"""The same without the carry, which is most of it."""
+
+
 def made(row: Sequence[Any]) -> FileRow:
-    """The file that a row of `ALL` tells of."""
+    """The file that a row of `ALL`, or of `POSITIONS`, tells of."""
     return FileRow(
         file_id=row[0], path=row[1], device=row[2], inode=row[3], size=row[4], mtime_ns=row[5], offset=row[6],
         head=row[7], head_length=row[8], marker=row[9], generation=row[10], lines=row[11], state=row[12], carry=row[13],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import apsw
@@ -72,6 +73,14 @@ def test_carry_and_offset_are_committed_together(tmp_path: Path, session: Sessio
     assert again.event("tool:t")["exit_code"] == 0
     assert again.store.files()[0].offset == len(session.content)
     again.close()
+
+
+def test_files_come_without_the_largest_part_of_them_where_it_is_not_wanted(session: Session) -> None:
+    feed = Feed().read(session)
+    (whole,), (slim,) = feed.store.files(), feed.store.files(carry=False)
+
+    assert whole.carry
+    assert slim == replace(whole, carry=None)
 
 
 def test_a_spliced_and_a_truncated_line_are_quarantined_without_their_bytes(session: Session) -> None:
