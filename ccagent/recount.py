@@ -43,7 +43,7 @@ NO_TYPE: Final = "unknown"
 NAME_LENGTH: Final = 256
 """Characters of a tool's name that are kept."""
 
-SURROGATES: Final = re.compile("[\ud800-\udfff]")
+UNSOUND: Final = re.compile("[\0\ud800-\udfff]")
 AGENT_FILE: Final = re.compile(r"agent-.+\.jsonl", re.DOTALL)
 ROLLOUT: Final = "rollout-"
 """How the names of Codex files begin: asked only of files whose root is followed no more."""
@@ -361,8 +361,8 @@ def _of_content(kind: str, session: str, line: bytes) -> str:
 
 
 def _sound(text: str) -> str:
-    """The text with half surrogate pairs replaced, which no database holds."""
-    return text if text.isascii() else SURROGATES.sub("\ufffd", text)
+    """The text with NULs and half surrogate pairs replaced, which not every database holds."""
+    return UNSOUND.sub("\ufffd", text) if "\0" in text or not text.isascii() else text
 
 
 def _add_text(known: set[str], value: object) -> None:

@@ -269,7 +269,11 @@ def _days(zone: ZoneInfo) -> Callable[[int], str]:
 
     @lru_cache(maxsize=DAYS_HELD)
     def of_quarter(quarter: int) -> str:
-        return datetime.fromtimestamp(quarter * 900, UTC).astimezone(zone).date().isoformat()
+        moment = datetime.fromtimestamp(quarter * 900, UTC)
+        try:
+            return moment.astimezone(zone).date().isoformat()
+        except OverflowError:  # of the calendar's first or last day, which the zone would leave
+            return moment.date().isoformat()
 
     return lambda instant: of_quarter(instant // 900_000)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -57,6 +58,29 @@ def test_a_compaction_that_no_record_tells_of_is_no_difference(ground: Ground) -
 
     assert ground.asked("SELECT tokens_before FROM telemetry_events WHERE trigger = 'inferred'") == [(150_003,)]
     assert (answer.status, answer.rows(), answer.broken()) == ("equal", {}, set())
+
+
+def test_texts_with_nuls_are_counted_as_the_store_keeps_them(ground: Ground) -> None:
+    session = busy("three")
+    data = session.content.replace(b'"three"', b'"thr\\u0000ee"').replace(b'"name":"', b'"name":"\\u0000')
+    assert data.count(b"\\u0000") > 10
+    ground.tree.put(session.path, data)
+    ground.take_in()
+
+    answer = ground.verify(full=True)
+
+    assert (answer.status, answer.rows(), answer.named()) == ("equal", {}, [])
+
+
+@pytest.mark.parametrize("moment", ["9999-12-31T23:59:59.999Z", "0001-01-01T00:00:00Z"])
+def test_the_first_and_the_last_day_of_the_calendar_are_days(ground: Ground, moment: str) -> None:
+    session = busy("three")
+    ground.tree.put(
+        session.path, re.sub(rb'"timestamp":"[^"]+"', b'"timestamp":"%s"' % moment.encode(), session.content)
+    )
+    ground.take_in()
+
+    assert ground.verify(full=True).status == "equal"
 
 
 def test_an_empty_store_without_transcripts_is_equal(tmp_path: Path) -> None:
