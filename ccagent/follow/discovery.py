@@ -235,7 +235,7 @@ class Discovery:
         tracked.present = False
         tracked.elsewhere = tracked.size > tracked.state.offset and there[tracked.stat[2:]] > 0
         handle = self._turns.handles.get(tracked)
-        if handle is not None and os.fstat(handle.descriptor).st_size > tracked.state.offset:
+        if handle is not None and _holds_more(handle.descriptor, tracked.state.offset):
             # What is left of it can still be read; it is gone when that is done.
             tracked.draining, tracked.settled = True, False
             self._files.book(tracked)
@@ -273,6 +273,13 @@ class Discovery:
     def _drained_problems(self) -> list[Problem]:
         problems, self._turns.problems = self._turns.problems, []
         return problems
+
+
+def _holds_more(descriptor: int, offset: int) -> bool:
+    try:
+        return os.fstat(descriptor).st_size > offset
+    except OSError:
+        return False  # of a network drive, where somebody else has removed it: nothing is to be had of it any more
 
 
 def _stat(status: os.stat_result) -> Stat:

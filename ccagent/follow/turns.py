@@ -231,7 +231,12 @@ class Turns:
         if error.errno in EXHAUSTED:
             self.handles.close_all()
             return
-        if error.errno in VANISHED:
+        # One of a network drive may never be of use again (a file that somebody else has removed there).
+        self.handles.close(tracked)
+        if tracked.draining:
+            tracked.draining, tracked.went = False, True
+            self._files.update(tracked, replace(tracked.state, state=GONE))
+        elif error.errno in VANISHED:
             tracked.present = False
         else:
             tracked.blocked = True
