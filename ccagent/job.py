@@ -22,6 +22,7 @@ from ccagent.planning import follow_conventions
 from ccagent.price_file import load_prices
 from ccagent.service.live import Live
 from ccagent.service.scheduling import Scheduling, keep_zone
+from ccagent.service.soundness import note_damage
 from ccagent.store.compat import switch
 from ccagent.store.filesystem import refuse_network
 from ccagent.store.instance import InstanceLock
@@ -102,7 +103,8 @@ class Job:
                 switch(self.store, on=choose(self.config.compat, detect(self._env, self.roots)).on)
                 self.zone = keep_zone(self.store, self.config.rollups.timezone or local_zone(self._env))
                 self.guard = CrashGuard(self.database.sidecar, self.store.crash_lines())
-            except BaseException:
+            except BaseException as error:
+                note_damage(self.database, error)
                 self.store.close()
                 raise
         except BaseException:
@@ -113,6 +115,8 @@ class Job:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if error is not None:
+            note_damage(self.database, error)
         try:
             self.guard.close()
             self.store.close()

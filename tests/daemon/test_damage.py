@@ -215,6 +215,20 @@ def test_damage_that_a_single_run_meets_is_healed_by_the_next(week: Ground) -> N
     assert set(before) < set(dump(week.database))
 
 
+def test_damage_that_a_job_meets_is_healed_by_the_next_start(week: Ground) -> None:
+    """Nothing has changed in the tree, so nothing but the note leads that start to the pages in ruins."""
+    assert week.once().returncode == 0
+    before = dump(week.database)
+    pages(week.database)
+
+    met = week.verb("backfill", "--rebuild", "--source", str(week.root))
+
+    assert met.returncode == 1
+    assert "the next start of `ccagent run` sets it aside" in met.stderr
+    assert week.once().returncode == 0
+    assert dump(week.database) == before
+
+
 def test_the_totals_begin_anew_at_the_sum_of_what_is_there(week: Ground) -> None:
     assert week.once().returncode == 0
     row = week.usage()
