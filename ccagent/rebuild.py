@@ -53,15 +53,18 @@ def rebuild(
     with Job(config, env) as job:
         if retry_crashed:
             job.guard.forgive()
-        work = Rebuilding(job, Throttle(rate), progress, told)
+        work = Rebuilding(job, Throttle(rate), progress, told, retry_crashed=retry_crashed)
         return work.run()
 
 
 class Rebuilding:
     """One rebuild of an opened job's store."""
 
-    def __init__(self, job: Job, throttle: Throttle, progress: Progress | None, told: Told) -> None:
+    def __init__(
+        self, job: Job, throttle: Throttle, progress: Progress | None, told: Told, *, retry_crashed: bool = False
+    ) -> None:
         self._job = job
+        self._retry_crashed = retry_crashed
         self._throttle = throttle
         self._progress = progress
         self._told = told
@@ -76,7 +79,7 @@ class Rebuilding:
             side.remove()
             quiet, rereading, swapped, resumed = self._quiet(), None, Swapped(), True
         else:
-            fresh = side.resume()
+            fresh = self._resume()
             resumed = fresh is not None
             quiet = self._quiet() if resumed else self._take_in()
             if fresh is None:
@@ -103,6 +106,14 @@ class Rebuilding:
             "generation": int(job.store.meta("generation") or 1),
             "seconds": round(job.clock.monotonic() - started, 3),
         }
+
+    def _resume(self) -> Writer | None:
+        """The fresh tables to go on with: not those in which lines are left out that are to be tried once more."""
+        fresh = self._side.resume()
+        if fresh is not None and self._retry_crashed and fresh.crash_lines():
+            fresh.close()
+            return None
+        return fresh
 
     # ---- steps -----------------------------------------------------------------------------------------------------
 

@@ -126,6 +126,20 @@ def test_a_line_that_was_taken_in_after_all_stays_though_a_copy_of_it_is_gone(
     assert ground.verb("verify", "--source", str(ground.root)).returncode == 0
 
 
+def test_a_retry_does_not_go_on_with_a_rebuild_that_left_the_line_out(ground: Ground, aborts: dict[str, str]) -> None:
+    ground.tree.write(poisoned("bad", 1_770_714_000_000))
+    for _ in range(1 + DEATHS):
+        died(ground.start(**aborts))
+    assert ground.once(**aborts).returncode == 0
+    options = ("backfill", "--rebuild", "--source", str(ground.root))
+    interrupted = ground.verb(*options, CCAGENT_FAILPOINT="rebuild_filled:kill", **aborts)
+
+    retried = ground.verb(*options, "--retry-crashed")
+
+    assert (interrupted.returncode, retried.returncode) == (-signal.SIGKILL, 0), retried.stderr
+    assert (ground.requests(), ground.rows("SELECT reason FROM quarantine")) == (3, [])
+
+
 def test_kills_of_a_busy_daemon_condemn_no_line(ground: Ground) -> None:
     """`after_facts` lies behind deriving: a hundred of these are no fault of a line."""
     ground.tree.write(poisoned("one", 1_770_714_000_000))
