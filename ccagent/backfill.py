@@ -18,7 +18,7 @@ from ccagent.follow.state import FileState
 from ccagent.intake import Intake, file_states
 from ccagent.job import Job, Throttle
 from ccagent.metrics import names as metric
-from ccagent.paths import home
+from ccagent.paths import display, home
 from ccagent.selection import Selection, Survey, survey, wanted
 from ccagent.store.counts import count_facts
 from ccagent.store.side import discard
@@ -159,7 +159,9 @@ def require_projects(selection: Selection, found: Survey) -> None:
         Selection(projects=(project,)).wants(folder, _ANY) for project in selection.projects for folder in found.folders
     ):
         names = sorted(found.folders)
-        shown = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+        shown = ", ".join(map(display, names[:SHOWN])) + (
+            f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+        )
         raise UsageError(
             f"--project {', '.join(selection.projects)}: no project folder is called so; there are: {shown or 'none'}"
         )

@@ -115,6 +115,17 @@ def test_an_unknown_project_is_refused_with_the_names_there_are(three: Ground) -
         three.take_in(projects=("nobody",))
 
 
+def test_names_of_folders_do_nothing_to_the_terminal_that_shows_them(ground: Ground) -> None:
+    for name in ("-red\x1b[31m", "-two\nlines", "-turned\u202e"):
+        (ground.tree.root / name).mkdir(parents=True)
+        (ground.tree.root / name / "one.jsonl").write_bytes(b"")
+
+    with pytest.raises(UsageError) as refused:
+        ground.take_in(projects=("nobody",))
+
+    assert str(refused.value).isprintable()
+
+
 def test_a_dry_run_tells_what_is_missing_by_project(three: Ground) -> None:
     three.take_in(projects=("project0",))
     size = sum(path.stat().st_size for path in (three.tree.root / "-home-me-work-project1").rglob("*.jsonl"))
