@@ -384,7 +384,9 @@ def _count(value: object) -> int:
 def _counters(usage: Json) -> tuple[int, ...]:
     lifetimes = usage.get("cache_creation")
     split = lifetimes if isinstance(lifetimes, dict) else {}
-    return (*(_count(usage.get(name)) for name in TOKENS), *(_count(split.get(name)) for name in LIFETIMES))
+    *others, written = (_count(usage.get(name)) for name in TOKENS)
+    parts = [_count(split.get(name)) for name in LIFETIMES]
+    return *others, max(written, sum(parts)), *parts
 
 
 def _accumulate(row: dict[str, int], entry: Entry) -> None:

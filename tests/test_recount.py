@@ -135,6 +135,16 @@ def test_an_advisor_is_a_request_beside_the_message_that_asked_it() -> None:
     assert totals["tokens"]["output_tokens"] == 37  # type: ignore[index]
 
 
+def test_cache_writes_are_at_least_the_parts_that_a_line_states() -> None:
+    line = orjson.loads(one_reply())
+    line["message"]["usage"] |= {
+        "cache_creation_input_tokens": 40,
+        "cache_creation": {"ephemeral_5m_input_tokens": 30, "ephemeral_1h_input_tokens": 100},
+    }
+
+    assert counted(orjson.dumps(line)).totals()["tokens"]["cache_creation_input_tokens"] == 130  # type: ignore[index]
+
+
 def test_a_call_seen_only_in_agent_progress_stands_apart() -> None:
     session = Session()
     session.agent_progress("toolu_launch", "a1", {"type": "tool_use", "id": "toolu_in", "name": "Read", "input": {}})

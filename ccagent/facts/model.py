@@ -163,6 +163,7 @@ class Flag(IntEnum):
     INFERRED = 131072  # judged from texts or times; no record says so itself
     TERMINAL = 262144  # a task that is over, whatever its word
     LOCAL = 524288  # a command that leads to no request
+    TORN_SUM = 1048576  # a line stated less cache writes than the parts of them that it stated
 
 
 class Rank(IntEnum):

@@ -220,7 +220,7 @@ _FOLLOWING: Final = (
          ("parser", "reason"), _closed(parser=PARSERS, reason=FALLBACKS), fill=("parser", "reason")),
     _own(names.INVARIANT_MISMATCHES, "{mismatch}", "llm.request",
          "Messages that contradict themselves: a tool call that could not be told from others (tool_count), cache writes"
-         " whose part is more than their sum (token_sum). They stay as they are.",
+         " whose parts are more than their sum (token_sum): then the parts count.",
          _TYPE, _closed(type=INVARIANTS), fill=_TYPE),
     _own(names.QUARANTINE_LINES, "{line}", "reader", "Lines put aside because they could not be read whole.",
          _REASON, _closed(reason=QUARANTINE_REASONS), fill=_REASON),

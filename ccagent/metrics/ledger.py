@@ -235,7 +235,7 @@ class Ledger:
         if fact.label is None or fact.flags & Flag.ABORTED:
             label = self._admit(names.TRUNCATED_MESSAGES, "model", model)
             booking.count(names.TRUNCATED_MESSAGES, (label,), 1, leaves)
-        if fact.token_cache_write_1h > fact.token_cache_write:
+        if fact.flags & Flag.TORN_SUM:
             booking.count(names.INVARIANT_MISMATCHES, ("token_sum",))
         if settled.quality:
             labels = self._admit(names.NONFINAL_TOKENS, "model", model), QUALITY_NAMES[settled.quality]

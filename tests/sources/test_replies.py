@@ -160,6 +160,21 @@ def test_thinking_tokens_are_a_part_of_the_output() -> None:
     assert (event["token_output"], event["token_thinking"]) == (50, 30)
 
 
+@pytest.mark.parametrize("stated", [None, 0, 40])
+def test_cache_writes_are_at_least_the_parts_that_a_line_states(stated: int | None) -> None:
+    session = Session("s")
+    session.assistant(text("a"), usage=Usage(cache_write=130, cache_write_1h=100), message_id="m")
+    record = orjson.loads(session.content)
+    record["message"]["usage"]["cache_creation_input_tokens"] = stated
+    feed = Feed()
+
+    feed.take(("/p/s.jsonl", orjson.dumps(record) + b"\n"))
+
+    event = feed.event("llm:m")
+    assert (event["token_cache_write_5m"], event["token_cache_write_1h"]) == (30, 100)
+    assert feed.total("tokens") == 10 + 100 + 130
+
+
 def test_skill_and_effort_stand_on_the_request() -> None:
     session = Session("s")
     session.assistant(text("a"), attributionSkill="reviewer", effort="high")

@@ -155,9 +155,15 @@ def _count(partial: Partial, usage: Usage) -> None:
         partial.token_cache_write = value
     split = usage.cache_creation
     if split is not None:
-        value = split.ephemeral_1h_input_tokens
-        if value is not None and value > partial.token_cache_write_1h:
-            partial.token_cache_write_1h = value
+        hour = split.ephemeral_1h_input_tokens or 0
+        if hour > partial.token_cache_write_1h:
+            partial.token_cache_write_1h = hour
+        # the parts are no more than the whole, else what is left of it would be less than nothing
+        hour += split.ephemeral_5m_input_tokens or 0
+        if hour > partial.token_cache_write:
+            partial.token_cache_write = hour
+        if value is not None and hour > value:
+            partial.flags |= Flag.TORN_SUM
     details = usage.output_tokens_details
     if details is not None and details.thinking_tokens is not None:
         partial.token_thinking = max(partial.token_thinking, details.thinking_tokens)
