@@ -236,13 +236,15 @@ class Recount:
         if not isinstance(message, dict):
             return
         message_id, usage, model = message.get("id"), message.get("usage"), message.get("model")
-        if not isinstance(message_id, str) or model == SYNTHETIC:
+        if model == SYNTHETIC:
             return
-        self._calls(message, rank, at, seen)
-        if not isinstance(usage, dict):
+        named = message_id if isinstance(message_id, str) else ""
+        if named or seen is Seen.CALLED:
+            self._calls(message, rank, at, seen)
+        if not named or not isinstance(usage, dict):
             return
         asked = record.get("requestId")
-        identity = message_id if isinstance(asked, str) and asked else f"{self._here.session or ''}/{message_id}"
+        identity = named if isinstance(asked, str) and asked else f"{self._here.session or ''}/{named}"
         identity = _sound(identity)
         self._request(identity, model, usage, rank, at)
         steps = usage.get("iterations")
@@ -255,7 +257,7 @@ class Recount:
         texts = self.tally.texts
         for block in _blocks(message, "tool_use"):
             tool, name = block.get("id"), block.get("name")
-            if isinstance(tool, str):
+            if isinstance(tool, str) and tool:
                 name = _sound(name)[:NAME_LENGTH] if isinstance(name, str) and name else NO_TYPE
                 owner = rank, at, texts.number(self._here.session), texts.number(name)
                 self._note(Kind.CALL, _sound(tool), owner, at, seen)
@@ -273,7 +275,7 @@ class Recount:
         self._calls(message, rank, at, seen)
         for block in _blocks(message, "tool_result"):
             tool = block.get("tool_use_id")
-            if isinstance(tool, str):
+            if isinstance(tool, str) and tool:
                 direct = seen is Seen.CALLED
                 flags = int(Seen.ANSWERED if direct else Seen.ANSWER_RELAYED)
                 if direct and block.get("is_error") is True:

@@ -6,6 +6,7 @@ import orjson
 import pytest
 
 from ccagent.facts.model import EventType
+from ccagent.recount import Recount
 from tests.sources.feed import Feed, derived, only
 from tests.transcripts import Session, Usage, text, thinking, tool_use
 
@@ -70,6 +71,28 @@ def test_a_message_without_an_id_is_kept_but_no_request() -> None:
         "assistant/no_message_id",
         "missing/assistant.message.id",
     ]
+
+
+def test_empty_ids_tell_neither_messages_nor_calls_apart() -> None:
+    one, two = Session("one"), Session("two")
+    for session in (one, two):
+        session.assistant(
+            text("a"), tool_use("t-" + session.session_id, "Read"), tool_use("gone", "Bash"), message_id="gone"
+        )
+        session.result("gone", "done")
+    data = (one.content + two.content).replace(b'"gone"', b'""')
+
+    batch = derived(data)
+
+    assert batch.facts[LLM] == {}
+    assert sorted(batch.facts[EventType.TOOL_CALL]) == ["t-one", "t-two"]
+    assert batch.nameless_calls == 2
+    assert len([1 for fact in batch.facts[EventType.UNKNOWN].values() if fact.name == "assistant/no_message_id"]) == 6
+    recount = Recount()
+    for line in data.splitlines(keepends=True):
+        recount.add_line(line)
+    totals = recount.totals()
+    assert (totals["requests"], totals["tool_calls"], totals["tool_results"]) == (0, 2, 0)
 
 
 def test_synthetic_messages_are_no_requests() -> None:

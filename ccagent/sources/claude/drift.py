@@ -306,7 +306,7 @@ class _Audit:
     def _tokens(self, usage: Fields) -> None:
         """The request has no less of each kind of token than the line says."""
         record, message = self._record, self._record.message
-        if message is None or message.id is None:
+        if message is None or not message.id:
             return
         native = message.id if record.requestId else f"{self._deriver.carry.session or ''}/{message.id}"
         fact = self._deriver.batch.facts[_LLM].get(native)

@@ -45,7 +45,7 @@ def derive_relayed(deriver: Standing, record: Record) -> tuple[Partial, ...] | N
         message = relayed.message
         if relayed.type == "user":
             return tool_results(deriver, message, context, Rank.RELAYED, direct=False) or None
-        if relayed.type != "assistant" or message.id is None or message.model == SYNTHETIC:
+        if relayed.type != "assistant" or not message.id or message.model == SYNTHETIC:
             return None
         native = message.id if relayed.requestId else f"{deriver.carry.session or ''}/{message.id}"
         return reply_facts(deriver, message, native, context, Rank.RELAYED, 0, None)

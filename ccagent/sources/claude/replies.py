@@ -57,9 +57,10 @@ def derive_reply(deriver: Standing, record: Record) -> tuple[Partial, ...] | Non
     if carry.incident is not None:
         deriver.close(EventType.API_ERROR, carry.incident)
         carry.incident = None
-    if message.id is None:
+    if not message.id:  # some gateways write an empty one, which tells no two messages apart
         drift.missing(deriver, "assistant.message.id")
-        return deriver.unknown("assistant/no_message_id", record) if message.usage is not None else None
+        born = _calls(deriver, message, deriver.context(rank, agent), rank, _DIRECT, None)
+        return deriver.unknown("assistant/no_message_id", record) if message.usage is not None else born or None
     native = message.id
     if not record.requestId:
         native = f"{carry.session or ''}/{message.id}"
@@ -126,9 +127,18 @@ def reply_facts(
     if message.model is None:
         drift.missing(deriver, "assistant.message.model")
     request = native if usage is not None else None  # without usage this line makes no request to point to
-    for block in blocks:
-        if block.type == "tool_use" and block.id is not None:
-            made_call = tool_call(deriver, block, context, rank, turn, flags & _DIRECT, request)
+    return born + _calls(deriver, message, context, rank, flags & _DIRECT, request)
+
+
+def _calls(
+    deriver: Standing, message: Message, context: Context, rank: int, direct: int, request: str | None
+) -> tuple[Partial, ...]:
+    """The tool calls of a message that this line is the first to tell of."""
+    turn = deriver.carry.turn if context.agent is None else None
+    born: tuple[Partial, ...] = ()
+    for block in message.content if type(message.content) is list else ():
+        if block.type == "tool_use" and block.id:
+            made_call = tool_call(deriver, block, context, rank, turn, direct, request)
             if made_call is not None:
                 born += (made_call,)
         elif block.type not in known.BLOCKS:

@@ -141,11 +141,11 @@ def tool_results(
 ) -> tuple[Partial, ...]:
     """Facts of the tool_result blocks of one line (and of a tool_use block, which some clients write there)."""
     blocks = message.content if isinstance(message.content, list) else []
-    results = [block for block in blocks if block.type == "tool_result" and block.tool_use_id is not None]
+    results = [block for block in blocks if block.type == "tool_result" and block.tool_use_id]
     turn = deriver.carry.turn if context.agent is None else None
     born: tuple[Partial, ...] = ()
     for block in blocks:
-        if block.type == "tool_use" and block.id is not None:
+        if block.type == "tool_use" and block.id:
             made = tool_call(deriver, block, context, rank, turn, int(direct), None)
             if made is not None:
                 born += (made,)
