@@ -55,8 +55,8 @@ EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST_MS: Final = 253_402_300_799_999
 """The end of the year 9999; a later time is none."""
 
-ADVISOR: Final = "advisor_message"
-"""A step of a response that is billed beside it, to a model of its own: a request in its own right."""
+ADVISOR, COMPACTION = "advisor_message", "compaction"
+"""Steps of a response that are billed beside it, requests in their own right: an advisor has a model of its own."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -250,8 +250,9 @@ class Recount:
         steps = usage.get("iterations")
         whole = [step for step in steps if isinstance(step, dict)] if isinstance(steps, list) else []
         for number, step in enumerate(whole):
-            if step.get("type") == ADVISOR:
-                self._request(f"{identity}:iter:{number}", step.get("model"), step, rank, at)
+            if step.get("type") in (ADVISOR, COMPACTION):
+                billed = step.get("model") or (model if step.get("type") == COMPACTION else None)
+                self._request(f"{identity}:iter:{number}", billed, step, rank, at)
 
     def _calls(self, message: Json, rank: int, at: int, seen: Seen) -> None:
         texts = self.tally.texts

@@ -123,16 +123,18 @@ def test_synthetic_messages_are_no_requests() -> None:
     assert counted(session.content).totals()["requests"] == 0
 
 
-def test_an_advisor_is_a_request_beside_the_message_that_asked_it() -> None:
+def test_steps_beside_the_reply_are_requests_of_their_own() -> None:
     line = orjson.loads(one_reply())
     step = {"type": "advisor_message", "model": "claude-opus-5", "input_tokens": 20, "output_tokens": 30}
-    line["message"]["usage"]["iterations"] = [{"type": "message", "input_tokens": 3, "output_tokens": 7}, step]
+    whole = {"type": "compaction", "input_tokens": 5, "output_tokens": 6}
+    line["message"]["usage"]["iterations"] = [{"type": "message", "input_tokens": 3, "output_tokens": 7}, step, whole]
 
     totals = counted(orjson.dumps(line)).totals()
 
-    assert totals["requests"] == 2
+    assert totals["requests"] == 3
+    assert totals["by_model"][line["message"]["model"]]["requests"] == 2  # type: ignore[index]
     assert totals["by_model"]["claude-opus-5"]["output_tokens"] == 30  # type: ignore[index]
-    assert totals["tokens"]["output_tokens"] == 37  # type: ignore[index]
+    assert totals["tokens"]["output_tokens"] == 43  # type: ignore[index]
 
 
 def test_cache_writes_are_at_least_the_parts_that_a_line_states() -> None:

@@ -68,7 +68,8 @@ def hit_ratio(tokens: Mapping[str, int]) -> float | None:
 
 
 class Paid(NamedTuple):
-    """What decides a request's price: its model, time and the five counts; `cache_write` includes `cache_write_1h`."""
+    """What decides a request's price: its model, time and the five counts; `cache_write` includes `cache_write_1h`;
+    `longest` as in `facts.partial`."""
 
     model: str | None
     at: int | None
@@ -79,6 +80,7 @@ class Paid(NamedTuple):
     cache_write_1h: int
     fast: bool
     us_only: bool
+    longest: int | None = None
 
 
 def price_of_miss(paid: Paid, missed: int, prices: PriceTable) -> int | None:
@@ -102,6 +104,7 @@ def price_of_miss(paid: Paid, missed: int, prices: PriceTable) -> int | None:
             paid.cache_write_1h - moved[0],
             fast=paid.fast,
             us_only=paid.us_only,
+            longest=paid.longest,
         )
         for moved in ((0, 0, 0), (hour, short, plain))
     ]

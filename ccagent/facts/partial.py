@@ -66,6 +66,8 @@ class Partial:
     token_cache_write: int = 0
     token_cache_write_1h: int = 0
     token_thinking: int = 0
+    longest: int | None = None
+    """Of a request that was made in several steps: tokens of the longest prompt. The counts are the sums of the steps."""
     result: Result | None = None
     # what the batch decides
     closing: bool = False
@@ -145,6 +147,7 @@ def merge(into: Partial, other: Partial) -> None:
     into.token_cache_write = max(into.token_cache_write, other.token_cache_write)
     into.token_cache_write_1h = max(into.token_cache_write_1h, other.token_cache_write_1h)
     into.token_thinking = max(into.token_thinking, other.token_thinking)
+    into.longest = most(into.longest, other.longest)
     if other.result is not None and (into.result is None or other.result > into.result):
         into.result = other.result
     into.closing = into.closing or other.closing

@@ -121,12 +121,14 @@ class PriceTable:
         *,
         fast: bool = False,
         us_only: bool = False,
+        longest: int | None = None,
     ) -> Cost | None:
         """The cost of one request, None when it has no known price (then it is unpriced, not free).
 
         `tokens_input` excludes the cache; `cache_write_total` includes `cache_write_1h`. `at_ms` is the time of the
         request in ms UTC, None takes the newest price. The size of the whole prompt, cache included, chooses the band
-        for all its tokens. Unpriced too: a date before the first price, fast mode of a model with no fast price.
+        for all its tokens; of a request in several steps `longest`, the longest of its prompts. Unpriced too: a date
+        before the first price, fast mode of a model with no fast price.
         """
         if model is None:
             return None
@@ -152,7 +154,7 @@ class PriceTable:
         cache_write_5m = cache_write_total - cache_write_1h if cache_write_total > cache_write_1h else 0
         band = bands[0]
         if len(bands) > 1:
-            prompt = tokens_input + cache_read + cache_write_5m + cache_write_1h
+            prompt = tokens_input + cache_read + cache_write_5m + cache_write_1h if longest is None else longest
             for band in bands:
                 if prompt > band[0]:
                     break

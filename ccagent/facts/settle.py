@@ -42,6 +42,7 @@ def settle(fact: Partial, prices: PriceTable) -> Settled:
             fact.token_cache_write_1h,
             fast=bool(fact.flags & Flag.FAST),
             us_only=bool(fact.flags & Flag.US_ONLY),
+            longest=fact.longest,
         )
         status = Status.INTERRUPTED if fact.flags & Flag.ABORTED else Status.OK
         if priced is None:

@@ -225,7 +225,9 @@ class Ledger:
             booking.observe(names.REQUEST_DURATION, (label,), (fact.ended_at - began) / 1_000, leaves, fact)
         made_by = fact.context.agent, leaves
         self._agents[made_by] = self._agents.get(made_by, 0) + 1
-        prompt = fact.token_input + fact.token_cache_read + fact.token_cache_write
+        prompt = fact.longest
+        if prompt is None:
+            prompt = fact.token_input + fact.token_cache_read + fact.token_cache_write
         stated = fact.attempts
         held = prompt if stated is None or fact.size is None else fact.size
         if held:

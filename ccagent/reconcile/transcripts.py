@@ -19,6 +19,9 @@ from ccagent.recount_lines import Json, complete_lines, pieces_of, transcript_fi
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 COUNT_LIMIT: Final = 1 << 53
+PROMPT: Final = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
+"""What was sent with a request."""
+
 SYNTHETIC: Final = "<synthetic>"
 """The model of what the client wrote itself."""
 
@@ -123,8 +126,9 @@ class Transcripts:
         split = usage.get("cache_creation")
         hour = _count(split.get("ephemeral_1h_input_tokens")) if isinstance(split, dict) else 0
         priced = self._prices.cost(
-            model, at, *tokens, hour, fast=usage.get("speed") == "fast", us_only=usage.get("inference_geo") == "us"
-        )
+            model, at, *tokens, hour, fast=usage.get("speed") == "fast", us_only=usage.get("inference_geo") == "us",
+            longest=_longest_prompt(usage),
+        )  # fmt: skip
         return None if priced is None else priced.microusd
 
     def _wanted(self, session: str | None, at: int | None) -> bool:
@@ -152,6 +156,22 @@ def _text(value: object) -> str | None:
 
 def _count(value: object) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < COUNT_LIMIT else 0
+
+
+def _longest_prompt(usage: Json) -> int | None:
+    """Of a response in several steps, whose sum `usage` is, the tokens of the longest prompt."""
+    steps = usage.get("iterations")
+    own = (
+        [step for step in steps if isinstance(step, dict) and step.get("type") == "message"]
+        if isinstance(steps, list)
+        else []
+    )
+    prompts = [_prompt(step) for step in own]
+    return max(prompts) if len(prompts) > 1 and sum(prompts) == _prompt(usage) else None
+
+
+def _prompt(counts: Json) -> int:
+    return sum(_count(counts.get(name)) for name in PROMPT)
 
 
 def _moment(value: object) -> int | None:

@@ -43,7 +43,7 @@ _MISSES: Final = (
 )
 _PAID: Final = (
     "SELECT f.key, n.value, f.occurred_at, f.token_input, f.token_output, f.token_cache_read, f.token_cache_write,"
-    " f.token_cache_write_1h, f.flags"
+    " f.token_cache_write_1h, f.flags, f.added"
 )
 
 
@@ -142,7 +142,7 @@ def _paid(reader: Connection, natives: list[str]) -> dict[str, Paid]:
     dialect = reader.dialect
     sql = f"{_PAID} FROM {dialect.blobs} JOIN fact f ON f.key = k.value LEFT JOIN name n ON n.id = f.name"
     found = {}
-    for *amounts, flags in reader.execute(sql, (dialect.listed(sorted(keys)),)):
+    for *amounts, flags, longest in reader.execute(sql, (dialect.listed(sorted(keys)),)):
         key = keys[bytes(amounts[0])]
-        found[key] = Paid._make((*amounts[1:], bool(flags & Flag.FAST), bool(flags & Flag.US_ONLY)))
+        found[key] = Paid._make((*amounts[1:], bool(flags & Flag.FAST), bool(flags & Flag.US_ONLY), longest))
     return found

@@ -148,6 +148,7 @@ def read(row: Sequence[Any], names: Names, contexts: Contexts) -> Partial:
         fact.token_input, fact.token_output = row[TOKEN_INPUT], row[TOKEN_OUTPUT]
         fact.token_cache_read, fact.token_cache_write = row[TOKEN_CACHE_READ], row[TOKEN_CACHE_WRITE]
         fact.token_cache_write_1h, fact.token_thinking = row[TOKEN_CACHE_WRITE_1H], row[TOKEN_THINKING] or 0
+        fact.longest = row[ADDED]
     elif row[TYPE] in WITH_RESULT:
         if row[TYPE] == EventType.TOOL_CALL and fact.name is None:
             fact.rank += RESULT_ONLY
@@ -221,7 +222,7 @@ def write(
             fact.attempts,
             None,
             fact.size,
-            None,
+            fact.longest,
             None,
             fact.token_input,
             fact.token_output,

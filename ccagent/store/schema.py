@@ -69,7 +69,8 @@ TABLES: Final[dict[str, str]] = {
         size {int},                     -- characters of a prompt, bytes of a result, visible bytes of a reply
                                         -- (where the transcript states the window: tokens in the context),
                                         -- tokens before a compaction, tokens that a cache.miss paid anew
-        added {int}, removed {int},     -- lines of a file.update
+        added {int}, removed {int},     -- lines of a file.update; added of an llm.request that was made in several
+                                        -- steps: tokens of the longest prompt
         token_input {int}, token_output {int}, token_cache_read {int}, token_cache_write {int},
         token_cache_write_1h {int}, token_thinking {int},
         cost {int}, cost_booked {int},  -- micro-dollars; cost_booked only where it differs from cost

@@ -15,7 +15,7 @@ from ccagent.facts.titles import TITLE_NAMES
 from ccagent.rollups.metrics import METRICS, PERIODS, SESSION_TYPES, Period
 from ccagent.store.expressions import DURATION
 from ccagent.store.link_view import TARGET, linked, links_select
-from ccagent.store.window import HELD, REAL, STATED, USED, part, source_case, window_case
+from ccagent.store.window import HELD, PROMPT, REAL, STATED, USED, part, source_case, window_case
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -94,7 +94,7 @@ def event_columns(dialect: str, *, times: str | None = None) -> dict[str, str]:
     compaction, micro, miss = (
         _is(EventType.COMPACTION), _is(EventType.MICROCOMPACTION), _is(EventType.CACHE_MISS),
     )  # fmt: skip
-    window = window_case("n.value", "f.occurred_at", USED, STATED)
+    window = window_case("n.value", "f.occurred_at", PROMPT, STATED)
     return {
         "seq": "f.seq",
         "closed_seq": "f.closed_seq",
@@ -173,7 +173,7 @@ def event_columns(dialect: str, *, times: str | None = None) -> dict[str, str]:
         "detail": "stop.value",
         "result_at": time("f.result_at"),
         "size": _when(f"NOT ({pull} OR ({llm} AND {STATED} IS NOT NULL))", "f.size"),
-        "lines_added": _when(f"NOT ({run})", "f.added"),
+        "lines_added": _when(f"NOT ({run} OR {llm})", "f.added"),
         "lines_removed": _when(f"NOT ({run})", "f.removed"),
         "file_path": _when(f"{tool} OR {_is(EventType.FILE_UPDATE)}", words["member"].format("f.extra", "path")),
         "waited_for_human": _when(tool, f"CASE WHEN {_flag(Flag.HUMAN)} THEN 1 ELSE 0 END"),
@@ -199,7 +199,7 @@ def event_columns(dialect: str, *, times: str | None = None) -> dict[str, str]:
         "pr_url": _when(forge, "'https://' || f.native"),
         "context_tokens": _when(llm, HELD),
         "context_window": _when(llm, window),
-        "context_window_source": _when(llm, source_case("n.value", "f.occurred_at", USED, STATED)),
+        "context_window_source": _when(llm, source_case("n.value", "f.occurred_at", PROMPT, STATED)),
         "context_utilization": _when(llm, f"CAST({HELD} AS {REAL}) / ({window})"),
         "cache_hit_ratio": _when(llm, part("f.token_cache_read", USED)),
         "effort": _when(llm, words["member"].format("f.extra", "effort")),

@@ -8,7 +8,10 @@ from typing import Final
 from ccagent.facts.windows import LONG_SUFFIX, bundled
 
 USED: Final = "(f.token_input + f.token_cache_read + f.token_cache_write)"
-"""Tokens of a request's prompt, over `fact f`."""
+"""Tokens that a request sent, over `fact f`."""
+
+PROMPT: Final = f"COALESCE(f.added, {USED})"
+"""Tokens of its prompt: of the longest, where it was made in several steps."""
 
 REAL: Final = "DOUBLE PRECISION"
 """A type that both databases know, and that divides alike in both."""
@@ -17,7 +20,7 @@ REAL: Final = "DOUBLE PRECISION"
 STATED: Final = "f.attempts"
 """The window that the transcript states, on rows of requests; NULL where it states none."""
 
-HELD: Final = f"CASE WHEN {STATED} IS NOT NULL AND f.size IS NOT NULL THEN f.size ELSE {USED} END"
+HELD: Final = f"CASE WHEN {STATED} IS NOT NULL AND f.size IS NOT NULL THEN f.size ELSE {PROMPT} END"
 """Tokens in a request's context: what the transcript states together with the window, else the prompt's."""
 
 

@@ -13,7 +13,7 @@ from ccagent.facts.partial import NO_TIME, Partial, Result, merge
 FIELDS = (
     "rank", "owner_at", "context", "turn", "name", "request", "extra", "occurred_at", "ended_at", "result_at",
     "error_at", "flags", "label", "failure", "attempts", "reported_ms", "size", "token_input", "token_output",
-    "token_cache_read", "token_cache_write", "token_cache_write_1h", "token_thinking", "result", "closing",
+    "token_cache_read", "token_cache_write", "token_cache_write_1h", "token_thinking", "longest", "result", "closing",
 )  # fmt: skip
 
 WORDS = st.sampled_from((None, "a", "b", "c"))
@@ -36,7 +36,7 @@ def partials(draw: st.DrawFn) -> Partial:
     fact.context = draw(CONTEXTS)._replace(rank=fact.rank)
     for field in ("turn", "name", "request", "extra", "label", "failure"):
         setattr(fact, field, draw(WORDS))
-    for field in ("occurred_at", "ended_at", "result_at", "error_at", "attempts", "reported_ms", "size"):
+    for field in ("occurred_at", "ended_at", "result_at", "error_at", "attempts", "reported_ms", "size", "longest"):
         setattr(fact, field, draw(NUMBERS))
     for field in FIELDS:
         if field.startswith("token_"):

@@ -131,7 +131,7 @@ def test_how_final_the_usage_is(version: str, stop: str | None, output: int, wor
     assert Feed().read(session).events("llm.request")[0]["quality"] == expected
 
 
-def test_an_advisors_step_is_a_request_of_its_own_beside_the_message() -> None:
+def test_steps_beside_the_reply_are_requests_of_their_own() -> None:
     session = Session("s")
     session.assistant(text("a"), usage=Usage(input=5, output=6), message_id="m")
     record = orjson.loads(session.content)
@@ -139,6 +139,7 @@ def test_an_advisors_step_is_a_request_of_its_own_beside_the_message() -> None:
         {"type": "message", "input_tokens": 5, "output_tokens": 6},
         {"type": "advisor_message", "model": "claude-haiku-4-5-20251001", "input_tokens": 70, "output_tokens": 80},
         {"type": "fallback_message", "model": "claude-haiku-4-5-20251001", "input_tokens": 1, "output_tokens": 1},
+        {"type": "compaction", "input_tokens": 900, "output_tokens": 30, "cache_read_input_tokens": 8_000},
     ]
 
     found = derived(orjson.dumps(record) + b"\n").facts[LLM]
@@ -146,6 +147,7 @@ def test_an_advisors_step_is_a_request_of_its_own_beside_the_message() -> None:
     assert {native: (fact.name, fact.token_input, fact.token_output) for native, fact in found.items()} == {
         "m": ("claude-opus-4-6", 5, 6),
         "m:iter:1": ("claude-haiku-4-5-20251001", 70, 80),
+        "m:iter:3": ("claude-opus-4-6", 900, 30),
     }
 
 

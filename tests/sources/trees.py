@@ -130,7 +130,16 @@ def _act(session: Session, action: str, chance: random.Random) -> None:
         case "advisor":
             step = {"type": "advisor_message", "model": model, "input_tokens": 7, "output_tokens": 9}
             message = orjson.loads(_said(session, usage, model))
-            message["message"]["usage"]["iterations"] = [{"type": "message"}, step]
+            said = message["message"]["usage"]
+            names = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
+            first = {"type": "message"} | {name: said[name] // 3 for name in names}
+            last = {"type": "message"} | {name: said[name] - first[name] for name in names}
+            said["iterations"] = [
+                first,
+                step,
+                last,
+                *([{**step, "type": "compaction"}] if chance.random() < 0.5 else []),
+            ]
             session.lines[-1] = Line(at_ms=session.now, raw=orjson.dumps(message) + b"\n")
         case "retries":
             for attempt in range(1, chance.randrange(2, 5)):

@@ -189,8 +189,10 @@ def _request(fact: ClosedFact) -> dict[str, AttributeValue | None]:
 
 
 def utilization(fact: ClosedFact, used: int) -> float | None:
-    """How full a request made its context: `used` tokens of its window, or what the transcript states of both."""
+    """How full a request made its context: `used` tokens of its window (of several steps, those of the longest prompt),
+    or what the transcript states of both."""
     stated = fact.attempts
+    used = used if fact.added is None else fact.added
     size, _ = window(fact.name, used, fact.occurred_at, stated)
     if stated is not None and fact.size is not None:
         used = fact.size

@@ -27,6 +27,7 @@ from ccagent.sources.claude.lines import decode
 from ccagent.sources.claude.occasions import Call
 from ccagent.sources.claude.records import Diagnostics, Message, Record
 from ccagent.sources.claude.standing import Standing
+from ccagent.sources.claude.steps import ends_of, prompt_of
 
 COMPACTING_AGENT: Final = "acompact"
 """Beginning of the id of the sub-agent that writes a compaction's summary."""
@@ -117,10 +118,10 @@ def request_begun(
         run = deriver.touch_agent(key, deriver.at, deriver.rank)
         if run.label is None or run.label < COMPACTION_RUN:
             run.label = COMPACTION_RUN
-    read = usage.cache_read_input_tokens or 0
-    wrote = usage.cache_creation_input_tokens or 0
-    paid = (usage.input_tokens or 0) + wrote
-    prompt = read + paid
+    first, last = ends_of(usage)
+    read = first.cache_read_input_tokens or 0
+    prompt = prompt_of(first)
+    paid = prompt - read
     if not prompt:
         return ()
     carry = deriver.carry
@@ -162,10 +163,12 @@ def request_begun(
         if chain.turn == carry.turn:
             in_skill = in_skill or chain.skill
         chain.before = chain.request
-    chain.request, chain.model, chain.prompt = native, message.model, prompt
-    chain.cached, chain.started = read + wrote, None if started == NO_TIME else started
+    wrote = last.cache_creation_input_tokens or 0
+    chain.request, chain.model, chain.prompt = native, message.model, prompt_of(last)
+    chain.cached = (last.cache_read_input_tokens or 0) + wrote
+    chain.started = None if started == NO_TIME else started
     if wrote:
-        split = usage.cache_creation
+        split = last.cache_creation
         chain.long_lived = split is not None and 2 * (split.ephemeral_1h_input_tokens or 0) >= wrote
     chain.session, chain.version, chain.turn = carry.session, carry.version, carry.turn
     chain.skill, chain.whole, chain.copied = in_skill, whole, copied

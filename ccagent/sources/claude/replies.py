@@ -17,6 +17,7 @@ from ccagent.sources.claude.lines import decode, text_of
 from ccagent.sources.claude.occasions import Call
 from ccagent.sources.claude.records import Block, FileInput, Message, Record, TaskInput, Usage
 from ccagent.sources.claude.standing import Standing
+from ccagent.sources.claude.steps import BESIDE, longest_prompt
 
 SYNTHETIC: Final = "<synthetic>"
 """Model of messages that the client wrote itself; no API call."""
@@ -121,7 +122,8 @@ def reply_facts(
         if partial.size is None or visible > partial.size:
             partial.size = visible
         if usage.iterations:
-            born += _advisors(deriver, usage, native, context, rank, turn, flags)
+            partial.longest = most(partial.longest, longest_prompt(usage))
+            born += _beside(deriver, message, usage, native, context, rank, turn, flags)
     else:
         drift.missing(deriver, "assistant.message.usage")
     if message.model is None:
@@ -183,8 +185,9 @@ def _count(partial: Partial, usage: Usage) -> None:
         partial.flags |= Flag.US_ONLY
 
 
-def _advisors(
+def _beside(
     deriver: Standing,
+    message: Message,
     usage: Usage,
     native: str,
     context: Context,
@@ -192,17 +195,18 @@ def _advisors(
     turn: str | None,
     flags: int,
 ) -> tuple[Partial, ...]:
-    """Advisor steps: a model of their own, billed, and not in the message's top level."""
+    """Steps that are billed and not in the message's top level: requests of their own, an advisor's with its own model."""
     born: tuple[Partial, ...] = ()
     for number, step in enumerate(usage.iterations or ()):
-        if step.type != _ADVISOR:
+        if step.type not in BESIDE:
             continue
+        model = step.model or (message.model if step.type != _ADVISOR else None) or "unknown"
         partial, made = deriver.batch.get(
             EventType.LLM_REQUEST, f"{native}:iter:{number}", deriver.file, deriver.offset, deriver.length
         )
         if made:
             born += (partial,)
-        partial.claim(rank, deriver.at, context, turn, step.model or "unknown", None, None)
+        partial.claim(rank, deriver.at, context, turn, model, None, None)
         _count(
             partial,
             Usage(
