@@ -191,6 +191,7 @@ def event_columns(dialect: str, *, times: str | None = None) -> dict[str, str]:
         ),
         "task_state": _when(task, "n.value"),
         "terminal": _when(task, f"CASE WHEN {_flag(Flag.TERMINAL)} THEN 1 ELSE 0 END"),
+        "time_inferred": f"CASE WHEN {_flag(Flag.TIME_INFERRED)} THEN 1 ELSE 0 END",
         "local_command": _when(_is(EventType.COMMAND), f"CASE WHEN {_flag(Flag.LOCAL)} THEN 1 ELSE 0 END"),
         "repository": (
             f"CASE WHEN {pull} THEN n.value WHEN {commit} OR {push} THEN"

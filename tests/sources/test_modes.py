@@ -51,6 +51,18 @@ def test_rows_that_are_written_again_and_again_are_no_changes(session: Session) 
     assert changes(Feed().read(session)) == [("default", "plan")]
 
 
+def test_a_change_told_by_a_row_without_a_time_has_that_of_the_line_before_and_says_so(session: Session) -> None:
+    mode_row(session, "default")
+    session.prompt("go", permissionMode="plan")
+    at = session.now
+    mode_row(session, "acceptEdits")
+
+    told = Feed().read(session).events("permission.change")
+
+    assert [(row["event_name"], row["time_inferred"]) for row in told] == [("plan", 0), ("acceptEdits", 1)]
+    assert told[1]["occurred_at"] == at
+
+
 def test_a_row_that_is_copied_into_another_session_is_the_same_change(session: Session) -> None:
     spoken(session, "default")
     mode_row(session, "plan")

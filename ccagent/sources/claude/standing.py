@@ -79,6 +79,8 @@ class Standing:
         self.file = file
         self.agent = agent
         self.at: int = NO_TIME
+        self.undated = False
+        """Whether the current line has no time of its own: `at` is that of the line before, if there is one."""
         self.offset = 0
         self.length = 0
         self.raw = b""
@@ -102,6 +104,7 @@ class Standing:
         """Move the carried place to this record, and the ends of its session, turn and sub-agent with it."""
         carry = self.carry
         at, before = parse_ms(record.timestamp), carry.last_at
+        self.undated = at is None
         if at is not None:
             carry.last_at = at
         else:
@@ -328,6 +331,8 @@ class Standing:
         partial.flags |= Flag.DIRECT
         if self.at != NO_TIME:
             partial.occurred_at = least(partial.occurred_at, self.at)
+            if self.undated:
+                partial.flags |= Flag.TIME_INFERRED
         partial.closing = True
         if event_type == EventType.PROMPT:
             partial.pause_ms = max(partial.pause_ms, pause_of(self.gap_ms))
