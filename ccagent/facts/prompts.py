@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Final
 
@@ -36,6 +37,9 @@ _PREFIXES: Final[tuple[tuple[str, PromptKind], ...]] = (
     ("<system-reminder>", PromptKind.META),
     ("[Request interrupted", PromptKind.INTERRUPT),
 )
+_BEFORE: Final = re.compile(r"\s*<(ide_\w+|system-reminder)\b[^>]*>.*?</\1>", re.DOTALL)
+"""What an editor or the client puts before the words that were typed, in the same record."""
+
 _COMMAND: Final = re.compile(r"<command-name>\s*(/?[^<\s]{1,128})\s*</command-name>")
 
 
@@ -58,6 +62,23 @@ def classify(text: str, *, is_meta: bool, is_summary: bool, origin: str | None, 
     if source == "system":
         return PromptKind.META
     return PromptKind.HUMAN
+
+
+def typed_words(texts: Iterable[str]) -> str:
+    """What was typed of a user line's texts: the first in which something stands behind what was put before it.
+
+    Editors add the open file and the selection to a prompt, in its own text or in one before it. Where nothing else
+    stands anywhere it is the first text as it is, and then nobody typed it.
+    """
+    first: str | None = None
+    for text in texts:
+        rest = text
+        while (before := _BEFORE.match(rest)) is not None:
+            rest = rest[before.end() :]
+        if rest is text or rest.strip():
+            return rest if rest is text else rest.lstrip()
+        first = text if first is None else first
+    return first or ""
 
 
 def command_name(text: str) -> str | None:

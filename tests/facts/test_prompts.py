@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ccagent.facts.prompts import PROMPT_FACTS, PromptKind, classify, command_name
+from ccagent.facts.prompts import PROMPT_FACTS, PromptKind, classify, command_name, typed_words
 
 
 def kind(
@@ -71,3 +71,28 @@ def test_only_what_a_user_or_a_task_said_becomes_a_fact() -> None:
 )
 def test_the_name_of_a_command(text: str, expected: str | None) -> None:
     assert command_name(text) == expected
+
+
+OPENED = "<ide_opened_file>The user opened /a.py.</ide_opened_file>"
+SELECTED = "<ide_selection>The user selected\n<b>lines</b>\n</ide_selection>"
+REMINDED = "<system-reminder>\nSkills changed.\n</system-reminder>"
+
+
+@pytest.mark.parametrize(
+    ("texts", "typed"),
+    [
+        (["fix it"], "fix it"),
+        ([OPENED + "\n\nfix it"], "fix it"),
+        ([OPENED + SELECTED + REMINDED + " fix <b>it</b>"], "fix <b>it</b>"),
+        ([OPENED, "fix it"], "fix it"),
+        ([OPENED, SELECTED, "fix it", "and that"], "fix it"),
+        ([OPENED + "\n<command-name>/review</command-name>"], "<command-name>/review</command-name>"),
+        ([OPENED], OPENED),
+        ([OPENED + "\n", SELECTED], OPENED + "\n"),
+        (["<ide_opened_file>cut off"], "<ide_opened_file>cut off"),
+        (["fix " + OPENED], "fix " + OPENED),
+        ([], ""),
+    ],
+)
+def test_what_an_editor_puts_before_a_prompt_is_no_part_of_it(texts: list[str], typed: str) -> None:
+    assert typed_words(texts) == typed

@@ -76,6 +76,21 @@ def test_an_interrupt_is_no_prompt_and_marks_the_turn(session: Session, for_tool
     assert feed.events("turn")[0]["status"] == "interrupted"
 
 
+@pytest.mark.parametrize("apart", [False, True])
+def test_a_prompt_behind_the_file_that_is_open_in_an_editor_begins_a_turn(session: Session, apart: bool) -> None:
+    opened, words = "<ide_opened_file>The user opened /a.py.</ide_opened_file>", "please fix it"
+    content = [text(opened), text(words)] if apart else [text(f"{opened}\n\n{words}")]
+    session.prompt("hello")
+    session.request()
+    prompt = session.prompt("", message={"role": "user", "content": content})
+    message = session.request()
+
+    feed = Feed().read(session)
+
+    assert feed.event(f"prompt:{prompt}")["size"] == len(words)
+    assert feed.event(f"llm:{message}")["turn_key"] == f"turn:{prompt}"
+
+
 def test_an_interrupt_beside_a_result_marks_the_turn(session: Session) -> None:
     session.prompt("hello")
     session.assistant(tool_use("t", "Bash"))

@@ -10,7 +10,7 @@ from ccagent.facts.cache_miss import Mark
 from ccagent.facts.model import Context, EventType, Flag, Status
 from ccagent.facts.outcomes import PLAIN_OK, SHELL_OK, SHELL_TOOLS, tool_outcome
 from ccagent.facts.partial import NO_TIME, RESULT_ONLY, Partial, Result, most
-from ccagent.facts.prompts import PROMPT_FACTS, PromptKind, classify, command_name
+from ccagent.facts.prompts import PROMPT_FACTS, PromptKind, classify, command_name, typed_words
 from ccagent.facts.times import whole_ms
 from ccagent.sources.claude import caching, commands, evidence, permissions, queues, signals, skills
 from ccagent.sources.claude.background import agent_ended, notified
@@ -55,15 +55,10 @@ def _said(deriver: Standing, record: Record) -> tuple[Partial, ...] | None:
         return born
     if rank != 0:
         return None
-    text = message.content if isinstance(message.content, str) else _text(blocks)
-    return _prompt(deriver, record, text)
-
-
-def _text(blocks: list[Block]) -> str:
-    for block in blocks:
-        if block.type == "text":
-            return text_of(block.text, MESSAGE_TEXT)
-    return ""
+    if isinstance(message.content, str):
+        return _prompt(deriver, record, typed_words((message.content,)))
+    texts = (text_of(block.text, MESSAGE_TEXT) for block in blocks if block.type == "text")
+    return _prompt(deriver, record, typed_words(texts))
 
 
 def _interrupted(deriver: Standing, blocks: list[Block], agent: str | None) -> None:
