@@ -252,6 +252,22 @@ def test_the_same_transcripts_add_nothing(release: Release, path: Path, tmp_path
     store.close()
 
 
+def test_views_that_another_ccagent_has_made_of_the_same_tables_are_made_anew(path: Path) -> None:
+    SqliteStore(path, clock=FakeClock(0)).close()
+    read = "SELECT name, sql FROM sqlite_schema WHERE type = 'view' AND name <> 'mine' ORDER BY 1"
+    made = rows(path, read)
+    with closing(sqlite3.connect(path)) as conn:
+        conn.execute("DROP VIEW telemetry_events")
+        conn.execute("CREATE VIEW telemetry_events AS SELECT key, 100000 AS context_window FROM fact")
+        conn.execute("CREATE VIEW mine AS SELECT context_window FROM telemetry_events")
+        conn.commit()
+
+    for _ in range(2):
+        opened(path).close()
+        assert rows(path, read) == made != []
+        assert rows(path, "SELECT * FROM mine") == []
+
+
 def test_a_view_of_the_user_is_left_alone(path: Path) -> None:
     Release(1).write_database(path)
     with closing(sqlite3.connect(path)) as conn:

@@ -72,6 +72,8 @@ def prepare(conn: Connection, *, place: str, now_ms: int, path: Path | None = No
         backup = None if path is None else back_up(conn, path, found, now_ms)
         migrate(conn, place=place)
         _tidy(conn)
+    elif conn.dialect.name == "sqlite":
+        _renew_views(conn)
     return Prepared(found=found, backup=backup, seconds=time.perf_counter() - started)
 
 
@@ -141,6 +143,22 @@ def _views(conn: Connection) -> Iterable[str]:
     from ccagent.store import view  # long texts, which nobody needs who only asks for the version
 
     return view.statements(conn.dialect.name)
+
+
+def _renew_views(conn: Connection) -> None:
+    """Make views anew that another ccagent with the same tables has made: the windows of models stand in their texts.
+
+    In a served database they stay until the next step: hosts of two versions would change them at each other's starts.
+    """
+    wanted = list(_views(conn))
+    made = {str(row[0]) for row in conn.execute("SELECT sql FROM sqlite_schema WHERE type = 'view'")}
+    if made.issuperset(wanted):
+        return
+    with _transaction(conn):
+        for name in VIEWS:
+            conn.execute(f"DROP VIEW IF EXISTS {name}")
+        for statement in wanted:
+            conn.execute(statement)
 
 
 def _run(conn: Connection, step: Migration, *, last: bool) -> None:
