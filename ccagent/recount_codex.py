@@ -162,11 +162,12 @@ class Rollout:
         request = _vector(last) if isinstance(last, dict) else None
         before, self.total = self.total, total
         answered, self.answered = self.answered, False
-        if self.copying or total == before or (before is None and self.heir and not answered):
+        idle = not total[INPUT] and not total[OUTPUT]
+        if self.copying or idle or total == before or (before is None and self.heir and not answered):
             return
         if before is None:
             grown = request if self.heir and request is not None else total
-        elif total[INPUT] + total[OUTPUT] < before[INPUT] + before[OUTPUT]:
+        elif total[INPUT] + total[OUTPUT] < before[INPUT] + before[OUTPUT] or total == request:
             grown = total
         else:
             grown = [max(0, now - then) for now, then in zip(total, before, strict=True)]

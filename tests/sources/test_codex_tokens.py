@@ -279,6 +279,7 @@ def vectors(*amounts: Iterable[int]) -> list[tuple[int, ...]]:
         ((5, 1, 0, 2, 1, 7), (9, 2, 0, 3, 1, 12), (1, 1, 1, 1, 1, 1), False, (4, 1, 0, 1, 0, 5)),
         ((50, 9, 0, 20, 1, 70), (9, 2, 0, 3, 1, 12), (1, 1, 1, 1, 1, 1), False, (9, 2, 0, 3, 1, 12)),
         ((50, 9, 0, 20, 5, 70), (60, 8, 0, 20, 4, 80), None, False, (10, 0, 0, 0, 0, 10)),
+        ((50, 9, 0, 20, 5, 70), (60, 8, 0, 20, 4, 80), (60, 8, 0, 20, 4, 80), False, (60, 8, 0, 20, 4, 80)),
     ],
 )
 def test_what_a_total_adds(
@@ -286,6 +287,36 @@ def test_what_a_total_adds(
     expected: tuple[int, ...],
 ) -> None:  # fmt: skip
     assert spent(before, total, last, heir=heir) == expected
+
+
+def test_a_session_that_is_resumed_and_counts_from_zero_loses_nothing() -> None:
+    session = rollout()
+    session.begin()
+    session.tokens(10_000, output=50)
+    session.end()
+    session.restarted()
+    session.meta()
+    session.begin()
+    session.tokens(12_000, output=90)
+    session.end()
+
+    assert stored(read(session)) == truth(session)
+
+
+def test_a_window_that_is_full_is_no_request_and_what_follows_counts_whole() -> None:
+    session = rollout()
+    session.begin()
+    session.tokens(300_000, output=50)
+    session.total = [0, 0, 0, 0, 0, 400_000]
+    session.counted([0, 0, 0, 0, 0, 99_950])
+    session.line("compacted", {"message": ""})
+    session.tokens(20_000, output=90)
+    session.end()
+
+    feed = read(session)
+
+    assert stored(feed) == truth(session)
+    assert [row["tokens_before"] for row in feed.events("compaction")] == [400_000]
 
 
 def test_a_total_of_an_ancestor_that_is_told_before_any_reply_is_no_request() -> None:

@@ -34,12 +34,13 @@ def spent(
     """What a new total adds to the one before it.
 
     Rule: the difference, each count at least 0; a total whose input and output together fell counts whole, as it began
-    anew. The first total of a file counts whole too, but in the file of a session with an ancestor, which may go on
-    from the ancestor's total without telling it: there the last request counts, if anything was answered before.
+    anew, and so does one that is its last request and nothing more. The first total of a file counts whole too, but in
+    the file of a session with an ancestor, which may go on from the ancestor's total without telling it: there the last
+    request counts, if anything was answered before.
     """
     if before is None:
         return last if heir and last is not None else total
-    if total[0] + total[3] < before[0] + before[3]:
+    if total[0] + total[3] < before[0] + before[3] or total == last:
         return total
     return tuple(max(0, now - then) for now, then in zip(total, before, strict=True))
 
@@ -55,6 +56,10 @@ def derive_tokens(deriver: Standing, info: TokenInfo | None) -> tuple[Partial, .
     replied, carry.replied = carry.replied, False
     if last is not None:
         carry.context_tokens = last[5] or last[0] + last[3]
+    if not total[0] + total[3]:
+        # a client that was told that the window is full begins anew, with the window for a sum that nothing makes up
+        carry.context_tokens = total[5] or carry.context_tokens
+        return None
     if carry.replaying or before == total:
         return None
     if before is None and carry.heir and not replied:
