@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from ccagent.alerts.budgets import BUDGET_DAY, BUDGET_MONTH, BUDGET_PROJECT, BUDGET_WEEK, Budgets
+from ccagent.alerts.budgets import BUDGET_DAY, BUDGET_MONTH, BUDGET_PROJECT, BUDGET_WEEK, Budgets, set_budgets
 from ccagent.alerts.pack import pack
 from ccagent.config_alerts import AlertsConfig
 from ccagent.store.alert_rules import Origin, StoredRule, bare, put_rule, remove_rule, rules
@@ -85,12 +85,9 @@ def synced(conn: Connection, config: AlertsConfig, now_ms: int) -> Synced:
 
 
 def budgets(config: AlertsConfig) -> Budgets:
-    """The budgets of the configuration, as the pack takes them. A budget of nothing is none."""
-    return Budgets(
-        daily=config.daily_budget_usd or None,
-        weekly=config.weekly_budget_usd or None,
-        monthly=config.monthly_budget_usd or None,
-        projects={project: amount for project, amount in config.project_budgets.items() if amount},
+    """The budgets of the configuration, as the pack takes them."""
+    return set_budgets(
+        config.daily_budget_usd, config.weekly_budget_usd, config.monthly_budget_usd, config.project_budgets
     )
 
 

@@ -258,7 +258,7 @@ def load(flags: Mapping[str, object], env: Mapping[str, str], path: Path | None 
         channels,
         f"{origins['alerts.default_channels'].where}: alerts.default_channels",
     )
-    for rule in (rules := read_rules(file)):
+    for rule in (rules := read_rules(file, _section(values, "alerts"))):
         check_named(rule.get("channels", ()), channels, f"rule {rule['id']!r}")
     for name, channel in channels.items():
         for leaf in channel.set_keys:

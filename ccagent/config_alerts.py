@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 MAX_RULES: Final = 200
 """Rules of a file at most: each costs its share of every evaluation."""
 
+_BUDGETS: Final = ("daily_budget_usd", "weekly_budget_usd", "monthly_budget_usd", "project_budgets")
+"""Keys of [alerts] that are thresholds of rules, as `set_budgets` takes them."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlertsConfig:
@@ -51,15 +54,18 @@ def check_alerts(values: Mapping[str, Any], where: Mapping[str, str]) -> None:
             raise ConfigError(f"{where['alerts.quiet_hours']}: alerts.quiet_hours {error}") from error
 
 
-def read_rules(file: ConfigFile | None) -> tuple[Mapping[str, Any], ...]:
-    """The rules of the file, checked. ConfigError with file, line, key and the right values for one that is wrong."""
+def read_rules(file: ConfigFile | None, values: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
+    """The rules of the file, checked. `values` are the keys of [alerts], whose budgets are thresholds of rules.
+
+    ConfigError with file, line, key and the right values for one that is wrong.
+    """
     if file is None or file.rules is None:
         return ()
     found: dict[str, Mapping[str, Any]] = {}
     for name, below, document in _tables(file, file.rules):
         if name in found:
             raise ConfigError(f"{file.where(RULES, *below)}: there are two rules with the id {name!r}; rename one")
-        found[name] = _checked(file, name, below, document)
+        found[name] = _checked(file, name, below, document, values)
     if len(found) > MAX_RULES:
         raise ConfigError(f"{file.where(RULES)}: {len(found)} rules; at most {MAX_RULES}")
     return tuple(found.values())
@@ -99,7 +105,10 @@ def _tables(file: ConfigFile, rules: object) -> list[tuple[str, tuple[str, ...],
     return found
 
 
-def _checked(file: ConfigFile, name: str, below: tuple[str, ...], document: dict[str, Any]) -> Mapping[str, Any]:
+def _checked(
+    file: ConfigFile, name: str, below: tuple[str, ...], document: dict[str, Any], values: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    from ccagent.alerts.budgets import set_budgets
     from ccagent.alerts.editing import merged
     from ccagent.alerts.faults import AlertRuleError
     from ccagent.alerts.pack import pack
@@ -107,7 +116,8 @@ def _checked(file: ConfigFile, name: str, below: tuple[str, ...], document: dict
 
     try:
         if "metric" not in document:
-            base = next((dict(one) for one in pack() if one["id"] == name), None)
+            budgets = set_budgets(*(values[key] for key in _BUDGETS))
+            base = next((dict(one) for one in pack(budgets) if one["id"] == name), None)
             if base is not None:
                 # Whoever writes it down wants it: `enabled = false` says otherwise.
                 changes = {key: value for key, value in document.items() if key != "id"}

@@ -81,3 +81,16 @@ def test_a_table_without_a_metric_changes_a_rule_of_the_pack(read: Any) -> None:
     assert rule["metric"]
     with pytest.raises(ConfigError, match="metric"):
         read("[alerts.rules.nobodys]\nthreshold = 1200\n")
+
+
+def test_a_table_that_changes_a_budgets_rule_leaves_it_the_amount_that_is_set(read: Any) -> None:
+    budgets = "[alerts]\ndaily_budget_usd = 100\nproject_budgets = { shop = 5 }\n"
+    louder = '[alerts.rules.{}]\nseverity = "critical"\n'
+
+    (day,) = read(budgets + louder.format("budget-daily")).rules
+    (project,) = read(budgets + louder.format("budget-project-shop")).rules
+    (own,) = read(budgets + louder.format("budget-daily") + "threshold = 70\n").rules
+
+    assert (day["threshold"], day["severity"]) == (100.0, "critical")
+    assert (project["threshold"], project["only"], project["severity"]) == (5.0, ["shop"], "critical")
+    assert own["threshold"] == 70

@@ -41,6 +41,18 @@ class Budgets:
     projects: Mapping[str, float] = field(default_factory=dict)
 
 
+def set_budgets(
+    daily: float | None, weekly: float | None, monthly: float | None, projects: Mapping[str, float]
+) -> Budgets:
+    """The budgets of a configuration; one of nothing is none."""
+    return Budgets(
+        daily=daily or None,
+        weekly=weekly or None,
+        monthly=monthly or None,
+        projects={project: amount for project, amount in projects.items() if amount},
+    )
+
+
 def budget_rules(given: Budgets) -> Iterator[Document]:
     """The rules of budgets; those that were set are active, with their amount as threshold."""
     for id, name, window, amount, default, seen in (
