@@ -4,7 +4,7 @@ configuration file. What the command line enters stands beside them and is left 
 - A rule of the file is as the file says, and comes and goes with it. One with the id of a rule of the pack or of the
   command line stands in its place; that one returns when the file no longer names it.
 - A rule of the pack follows the pack through upgrades, in whatever its owner has not changed: its definition, and
-  whether it is enabled, each by itself.
+  whether it is enabled, each by itself. A budget follows the configuration until its owner has given it another bound.
 - A rule that this version cannot read was written by a newer one: it stays, and is not evaluated.
 """
 
@@ -14,7 +14,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from ccagent.alerts.budgets import BUDGET_DAY, BUDGET_MONTH, BUDGET_PROJECT, BUDGET_WEEK, Budgets, set_budgets
+from ccagent.alerts.budgets import (
+    BUDGET_DAY,
+    BUDGET_MONTH,
+    BUDGET_PROJECT,
+    BUDGET_WEEK,
+    BURN_RATE,
+    Budgets,
+    set_budgets,
+)
+from ccagent.alerts.editing import BOUNDS
 from ccagent.alerts.pack import pack
 from ccagent.config_alerts import AlertsConfig
 from ccagent.store.alert_rules import Origin, StoredRule, bare, put_rule, remove_rule, rules
@@ -141,9 +150,13 @@ def _follow(
         definition, enabled = document, wanted
     else:
         base = stored.base or {}
-        definition = stored.document if stored.edited else document
+        own = _has_own_amount(stored, base)
+        definition = document
+        if stored.edited:
+            budget = _is_budget(rule) and not own and "threshold" in document
+            definition = {**stored.document, "threshold": document["threshold"]} if budget else stored.document
         enabled = wanted if stored.enabled is bool(base.get("enabled", True)) else stored.enabled
-        note = None if stored.edited else note
+        note = None if own else note
         same = bare(stored.document) == bare(definition) and stored.enabled is enabled
         if same and stored.note == note and stored.base == dict(document):
             return
@@ -151,6 +164,16 @@ def _follow(
         conn, {**definition, "id": rule}, origin=Origin.DEFAULT, now_ms=now_ms, enabled=enabled, base=document, note=note
     )  # fmt: skip
     result.written.append(rule)
+
+
+def _is_budget(rule: str) -> bool:
+    """Whether the threshold of a rule of the pack is an amount of the configuration."""
+    return rule in (*_BUDGETS, BURN_RATE) or rule.startswith(_PROJECT_BUDGETS)
+
+
+def _has_own_amount(stored: StoredRule, base: Mapping[str, Any]) -> bool:
+    """Whether its owner gave a rule of the pack another bound: only then does the configuration's say nothing of it."""
+    return stored.edited and any(stored.document.get(key) != base.get(key) for key in BOUNDS)
 
 
 def _note(rule: str, document: Mapping[str, Any], config: AlertsConfig) -> str | None:

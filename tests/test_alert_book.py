@@ -112,6 +112,38 @@ def test_what_the_owner_changed_of_the_pack_stays_and_the_rest_follows_it(
     assert not found["retry-loop"].enabled
 
 
+def test_a_budgets_rule_that_was_changed_in_words_still_has_the_amount_that_is_set(
+    store: Writer, configured: Any
+) -> None:
+    def edit(**keys: Any) -> None:
+        stored = table(store)["budget-daily"]
+        document = {**stored.document, **keys}
+        store.write(
+            lambda conn: put_rule(
+                conn, document, origin=Origin.DEFAULT, base=stored.base, note=stored.note, now_ms=START_MS
+            )
+        )
+
+    again(store, configured())
+    edit(severity="critical", enabled=True)
+    again(store, configured())
+    unset = table(store)["budget-daily"]
+    again(store, configured("[alerts]\ndaily_budget_usd = 50\n"))
+    fifty = table(store)["budget-daily"]
+    again(store, configured("[alerts]\ndaily_budget_usd = 60\n"))
+    sixty = table(store)["budget-daily"]
+    edit(threshold=7)
+    again(store, configured("[alerts]\ndaily_budget_usd = 80\n"))
+    own = table(store)["budget-daily"]
+
+    assert (unset.active, unset.note) == (False, "no budget is set: alerts.daily_budget_usd")
+    assert [(one.active, one.document["threshold"], one.document["severity"]) for one in (fifty, sixty, own)] == [
+        (True, 50, "critical"),
+        (True, 60, "critical"),
+        (True, 7, "critical"),
+    ]
+
+
 def test_a_rule_of_the_file_comes_changes_and_goes_with_it(store: Writer, configured: Any) -> None:
     rule = '[alerts.rules.mine]\nmetric = "session_cost"\nwindow = "daily"\nthreshold = {}\n'
     again(store, configured(rule.format(5)))

@@ -25,6 +25,7 @@ BUDGET_WEEK: Final = "budget-weekly"
 BUDGET_MONTH: Final = "budget-monthly"
 BUDGET_PROJECT: Final = "budget-project"
 """Also the beginning of the ids of the projects' own."""
+BURN_RATE: Final = "burn-rate"
 
 _SLUG_LENGTH: Final = RULE_ID_LENGTH - len(BUDGET_PROJECT) - 1
 _DIGEST: Final = 6
@@ -125,7 +126,7 @@ def project_rule(project: str, taken: set[str] | frozenset[str] = frozenset()) -
 def burn_rate(given: Budgets) -> Document:
     """What the month is heading for, held against its budget."""
     return {
-        "id": "burn-rate",
+        "id": BURN_RATE,
         "name": "Month heads over its budget",
         "metric": names.COST_FORECAST,
         "where": {"type": ["month"]},
