@@ -62,7 +62,7 @@ _TELL: Final = (
     " ON CONFLICT DO NOTHING"
 )
 _FIRED: Final = (
-    "SELECT id, silenced FROM alert_history WHERE rule = ? AND subject = ? AND episode = ? AND after = 'firing'"
+    "SELECT id, silenced, severity FROM alert_history WHERE rule = ? AND subject = ? AND episode = ? AND after = 'firing'"
     " ORDER BY id DESC LIMIT 1"
 )
 _LATEST: Final = (
@@ -164,8 +164,8 @@ def record(
     after `version` (alert_version.py): then the evaluation is of yesterday.
 
     `standings` are those that changed, `forgotten` (rule, subject) those of which nothing is left to remember. Whoever was
-    told that something fires is told that it no longer does, on the same channels, silence or not; what begins while it is
-    silenced is kept and told to nobody.
+    told that something fires is told that it no longer does, on the same channels and as severe as it was, silence or not;
+    what begins while it is silenced is kept and told to nobody.
     """
     if version is not None and alert_version.version(conn) != version:
         return False
@@ -193,17 +193,19 @@ def _keep(
 ) -> None:
     one = telling(transition.rule)
     silenced, channels = any(each.covers(transition.rule, transition.subject) for each in quiet), one.channels
+    severity = one.severity
     if transition.after is State.RESOLVED:
         fired = conn.execute(_FIRED, (transition.rule, transition.subject, transition.episode)).fetchone()
         silenced = fired is not None and bool(fired[1])
         channels = tuple(str(row[0]) for row in conn.execute(_CHANNELS, (fired[0],)).fetchall()) if fired else ()
+        severity = severity if fired is None else str(fired[2])
     number = scalar(
         conn,
         _ADD,
         (
             key_of(place, transition) if transition.after in TOLD else None, transition.rule, transition.subject,
             str(transition.before), str(transition.after), transition.at, str(transition.reason), transition.episode,
-            transition.value, transition.threshold, one.severity, int(silenced),
+            transition.value, transition.threshold, severity, int(silenced),
             periods.get((transition.rule, transition.subject)), host,
         ),
     )  # fmt: skip

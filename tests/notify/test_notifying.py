@@ -271,6 +271,23 @@ def test_a_channel_is_not_told_what_is_too_small_for_it(at: Desk, hooks: Hooks, 
     assert at.rows()[0].attempts == 0
 
 
+def test_who_was_told_that_it_fires_is_told_that_it_is_over_however_severe_the_rule_is_by_then(
+    at: Desk, hooks: Hooks, telling_of: Any
+) -> None:
+    turned = telling_of(configured(hooks, channel='min_severity = "warning"'))
+    fired = at.happen("hook", severity="warning")
+    turned.look()
+    lowered = at.happen("hook", severity="info", **OVER)
+    turned.look()
+    at.happen("hook", severity="info", episode=2)
+    turned.look()
+    at.happen("hook", severity="critical", episode=2, **OVER)
+    turned.look()
+
+    assert hooks.keys == [fired, lowered]
+    assert at.states() == ["sent", "sent", "dropped", "dropped"]
+
+
 def test_a_channel_may_not_want_to_hear_that_it_is_over(at: Desk, hooks: Hooks, telling_of: Any) -> None:
     key = at.happen("hook")
     at.happen("hook", **OVER)
