@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from ccagent.alerts.figures import AN_HOUR, RATIO, metric_unit, worded
+from ccagent.alerts.metrics import tells_of_ccagent
 from ccagent.alerts.rule import Aggregation, Condition, Rule, Scope, Severity
 from ccagent.alerts.states import Reason, State, Transition
 from ccagent.alerts.template import fill
@@ -23,6 +24,9 @@ EVERYTHING: Final = "everything"
 
 _AMOUNTS_OF_THEIR_OWN: Final = ("USD", "s", "By", "1")
 """Units that stay beside a divisor: dollars a turn are dollars, calls a call are a share."""
+
+_PATH: Final = re.compile(r"[/\\]")
+_SESSION: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 _REASONS: Final[Mapping[Reason, str]] = {
     Reason.HOLDS: "the condition holds",
@@ -80,8 +84,8 @@ class Message:
 
 def compose(transition: Transition, key: str, rule: Rule | None, *, severity: Severity = Severity.WARNING) -> Message:
     """The message of a transition, of the `severity` that was recorded with it. A rule that was removed since is called by
-    its id; what its subject is, is then told by how it looks."""
-    scope = _likely_scope(transition.subject) if rule is None else rule.scope
+    its id; what its subject is, is then told by how it looks, as of one that was given another scope since."""
+    scope = rule.scope if rule is not None and _fits(transition.subject, rule) else _likely_scope(transition.subject)
     first = None if rule is None else rule.conditions[0]
     bare = Message(
         key=key,
@@ -170,7 +174,17 @@ def shown(subject: str) -> str:
 def _likely_scope(subject: str) -> Scope:
     if not subject:
         return Scope.GLOBAL
-    return Scope.PROJECT if re.search(r"[/\\]", subject) else Scope.SESSION
+    if _PATH.search(subject):
+        return Scope.PROJECT
+    return Scope.SESSION if _SESSION.fullmatch(subject) else Scope.FEATURE
+
+
+def _fits(subject: str, rule: Rule) -> bool:
+    """Whether the rule can have meant this subject. A rule over everything has one where it asks for what a host tells of
+    itself: the host's name."""
+    if rule.scope is Scope.GLOBAL:
+        return not subject or any(tells_of_ccagent(one.operand.metric) for one in rule.conditions)
+    return bool(subject) and bool(_PATH.search(subject)) is (rule.scope is Scope.PROJECT)
 
 
 def instant(ms: int) -> str:

@@ -169,6 +169,12 @@ def resolve(name: str, dimensions: Collection[str] = ()) -> AlertMetric:
     return metrics[canonical]
 
 
+def tells_of_ccagent(name: str) -> bool:
+    """Whether a metric (by its canonical name) tells of the daemon alone, and of nobody's work."""
+    found = known().get(name)
+    return found is not None and found.spec is not None and not found.spec.from_facts
+
+
 @lru_cache(maxsize=1)
 def _spellings() -> Mapping[str, str]:
     """Every way to write a name → the canonical one. Rollups' ids have one way, and the first word."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from ccagent.alerts.message import Message, summed_up
-from ccagent.alerts.metrics import known
+from ccagent.alerts.metrics import tells_of_ccagent
 from ccagent.alerts.rule import Scope
 from ccagent.export.privacy import Policy, TierResolver, anonymous
 
@@ -45,7 +45,7 @@ def place(message: Message, folders: Sequence[Folder], tiers: TierResolver) -> P
             return None
         identity = policy.identity if all(one.identity for one in policies) else None
         whole = message
-        if withheld and not _of_ccagent(message.metric):
+        if withheld and not tells_of_ccagent(message.metric):
             whole = replace(message, value=None, threshold=None, operator="", template="")
         return Placed(message=reworded(whole, "", ()), identity=identity)
     if withheld or not policies:
@@ -62,12 +62,6 @@ def place(message: Message, folders: Sequence[Folder], tiers: TierResolver) -> P
         message=reworded(message, subject, (message.subject,) if message.scope is not Scope.SESSION else ()),
         project=common, team=_team(policies), identity=policy.identity if message.scope is not Scope.FEATURE else None,
     )  # fmt: skip
-
-
-def _of_ccagent(metric: str) -> bool:
-    """Whether a metric tells of the daemon alone, and of nobody's work."""
-    found = known().get(metric)
-    return found is not None and found.spec is not None and not found.spec.from_facts
 
 
 def reworded(message: Message, subject: str, names: tuple[str, ...]) -> Message:

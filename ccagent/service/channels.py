@@ -28,6 +28,9 @@ Reader = Callable[[], AbstractContextManager[Any]]
 OPEN_TIER: Final = 2
 """A personal tier that lowers nothing: what is left is what projects say."""
 
+_NAMING: Final = (Scope.PROJECT, Scope.SESSION, Scope.FEATURE)
+"""Kinds of subjects that a message names."""
+
 SECRET_LENGTH: Final = 6
 """Shorter values of headers are words; taking them out would make a problem unreadable."""
 
@@ -104,10 +107,11 @@ def _outside(channel: Channel, reader: Reader, clock: Clock) -> Channel:
     tiers = TierResolver(OPEN_TIER, clock.now_ms)
 
     def leaves(message: Message) -> bool:
-        if message.scope is Scope.GLOBAL:
+        if not message.place:
             return True  # it names no project
         with reader() as conn:
-            found = places(conn, message.scope, message.place)
+            # The rule may be gone, or look at something else by now: whatever the subject is, its work decides.
+            found = [each for scope in _NAMING for each in places(conn, scope, message.place)]
         return all(tiers.policy(cwd, project).tier for cwd, project in found)
 
     return Withholding(channel, leaves)

@@ -145,6 +145,30 @@ def test_a_rule_that_is_gone_is_called_by_its_id_and_its_path_stays_here() -> No
     assert told.summary == "budget · shop: the rule was changed, disabled or removed, now $5.40".replace("$5.40", "5.4")
 
 
+UUID = "0f1e2d3c-1111-4222-8333-444455556666"
+EXPORT = Condition(
+    operand=Operand(metric=names.EXPORT_STATE, aggregation=Aggregation.LAST), window=Window(name="now"), threshold=1.0
+)
+
+
+@pytest.mark.parametrize(("subject", "conditions", "scope", "told"), [
+    (PROJECT, (), Scope.GLOBAL, Scope.PROJECT),
+    (PROJECT, (), Scope.SESSION, Scope.PROJECT),
+    (UUID, (), Scope.GLOBAL, Scope.SESSION),
+    ("login-form", (), Scope.GLOBAL, Scope.FEATURE),
+    ("login-form", (), Scope.PROJECT, Scope.FEATURE),
+    ("", (), Scope.SESSION, Scope.GLOBAL),
+    ("login-form", (), Scope.FEATURE, Scope.FEATURE),
+    ("laptop", (EXPORT,), Scope.GLOBAL, Scope.GLOBAL),
+])  # fmt: skip
+def test_a_subject_is_what_it_looks_like_where_its_rule_looks_at_something_else_by_now(
+    subject: str, conditions: tuple[Condition, ...], scope: Scope, told: Scope
+) -> None:
+    of = rule(scope=scope, **({"conditions": conditions} if conditions else {}))
+
+    assert message(subject=subject, of=of).scope is told
+
+
 def test_the_document_has_the_fields_that_are_documented() -> None:
     found = document([message(of=rule(labels=(("team", "blue"),), reason="because"))])
 
