@@ -58,15 +58,16 @@ def step(rule: Rule, standing: Standing, verdict: Verdict, now: int, pace: Pace 
     return _while_inactive(rule, at, verdict)
 
 
-def retire(standing: Standing, now: int) -> tuple[Standing | None, Transition | None]:
-    """What becomes of a subject whose rule was changed, disabled or removed: nothing of it fires any more.
+def retire(standing: Standing, now: int, reason: Reason = Reason.RULE) -> tuple[Standing | None, Transition | None]:
+    """What becomes of a subject whose rule was changed, disabled or removed, or of which nobody is left to tell anything
+    (`reason`): nothing of it fires any more.
 
     None where nothing is left to remember. The count of episodes stays, and the cooldown begins.
     """
     if standing.state is State.FIRING:
-        return _resolve(replace(standing, evaluated_at=now), Reason.RULE)
+        return _resolve(replace(standing, evaluated_at=now), reason)
     if standing.state is State.PENDING:
-        ended, transition = _give_up(replace(standing, evaluated_at=now), Reason.RULE)
+        ended, transition = _give_up(replace(standing, evaluated_at=now), reason)
         return (None if may_be_forgotten(ended) else ended), transition
     return (None if may_be_forgotten(standing) else standing), None
 

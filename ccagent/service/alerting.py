@@ -14,6 +14,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from ccagent import alert_book
+from ccagent.alerts.backtest import operands_of
+from ccagent.alerts.engine import NO_DATA_MS
 from ccagent.alerts.evaluate import Outcome, evaluate
 from ccagent.alerts.metrics import known
 from ccagent.alerts.rule import Operand, Rule
@@ -175,7 +177,7 @@ class Alerting:
 
     def _of_hosts(self, rule: Rule) -> bool:
         """Whether each host of a shared database judges it for itself: it asks for a gauge that tells of a process."""
-        return self._store.conn.dialect.shared and any(map(_of_process, operands(rule)))
+        return self._store.conn.dialect.shared and any(map(_of_process, operands_of(rule)))
 
     def _sync(self, now_ms: int) -> None:
         self._synced = True  # before the configuration is looked at: a reload meanwhile asks for another look
@@ -365,10 +367,14 @@ class Alerting:
             self.book(now_ms)
         if elected and not 0 <= now_ms - self._pruned_ms < PRUNE_MS:
             self._pruned_ms = now_ms
-            asked = {operand.metric for rule in self.active() for operand in operands(rule)}
+            asked = {operand.metric for rule in self.active() for operand in operands_of(rule)}
             self._store.write(lambda conn: measured.keep_only(conn, asked))
             while self._store.write(lambda conn: alert_states.prune(conn, now_ms)) == alert_states.PRUNED:
                 pass
+            # What fired for a host that nobody has heard of for a day could never end; a live one keeps it every KEEP_MS.
+            hosts = [rule.id for rule in self.active() if self._of_hosts(rule)]
+            if self._store.write(lambda conn: alert_states.expire(conn, hosts, now_ms - NO_DATA_MS, now_ms)):
+                self.told()
         with self._reader() as conn:
             self._commits = commits(conn)
 
@@ -381,14 +387,9 @@ class Alerting:
         self._store.book(amounts)
 
 
-def operands(rule: Rule) -> list[Operand]:
-    """What a rule asks for."""
-    return [one for condition in rule.conditions for one in (condition.operand, condition.per) if one is not None]
-
-
 def asks_standing(rules: Sequence[Rule]) -> bool:
     """Whether any of them asks for a gauge of facts (service/measuring.py)."""
-    asked = [known()[one.metric] for rule in rules for one in operands(rule)]
+    asked = [known()[one.metric] for rule in rules for one in operands_of(rule)]
     return any(one.is_gauge and one.spec is not None and one.spec.from_facts for one in asked)
 
 

@@ -233,19 +233,36 @@ def retire(conn: Connection, rule: str, *, now_ms: int) -> int:
     Each is resolved in the name of the host that let it fire. The count of episodes stays, so that no later alert of a rule
     of this id has the key of an earlier one.
     """
-    resolved = 0
-    for one in standings(conn, rule):
-        after, transition = engine.retire(one, now_ms)
+    return sum(after is State.RESOLVED for after in _end(conn, standings(conn, rule), now_ms, Reason.RULE))
+
+
+def expire(conn: Connection, rules: Collection[str], unseen_since: int, now_ms: int) -> int:
+    """Nothing of these rules is pending or fires for subjects that nobody has evaluated since then (ms UTC): how many did.
+
+    Whoever evaluates them after all begins anew with what stands here.
+    """
+    unseen = [one for rule in rules for one in standings(conn, rule) if one.evaluated_at < unseen_since]
+    ended = _end(conn, unseen, now_ms, Reason.NO_DATA)
+    if ended:
+        alert_version.touch(conn)
+    return len(ended)
+
+
+def _end(conn: Connection, those: Sequence[Standing], now_ms: int, reason: Reason) -> list[State]:
+    """End what is pending or fires, and keep it; the states that were entered."""
+    entered = []
+    for one in those:
+        after, transition = engine.retire(one, now_ms, reason)
         if transition is None:
             continue
         host, severity = _fired_by(conn, transition)
         record(
             conn, host=host, standings=[] if after is None else [after],
-            forgotten=[(rule, one.subject)] if after is None else [], transitions=[transition],
+            forgotten=[(one.rule, one.subject)] if after is None else [], transitions=[transition],
             telling=partial(_no_channels, severity=severity), now_ms=now_ms,
         )  # fmt: skip
-        resolved += transition.after is State.RESOLVED
-    return resolved
+        entered.append(transition.after)
+    return entered
 
 
 def _no_channels(rule: str, severity: str) -> Telling:

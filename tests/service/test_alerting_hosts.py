@@ -16,6 +16,7 @@ from ccagent.config import load
 from ccagent.metrics import names
 from ccagent.service.alerting import Alerting
 from ccagent.service.live import Live
+from ccagent.store.alert_rules import Origin, put_rule
 from ccagent.store.connection import Connection
 from ccagent.store.location import parse_database
 from ccagent.store.opening import open_store
@@ -130,3 +131,41 @@ def test_only_the_elected_host_shows_what_fires(hosts: tuple[Host, Host, FakeClo
     two.alerting.evaluate()
 
     assert (one.gauge(), two.gauge()) == (0, None)
+
+
+BROKEN = "broken"
+
+
+def of_broken(host: Host) -> list[tuple[str, str, str]]:
+    """Changes of state of the rule that each host judges for itself: subject, state and reason."""
+    return host.store.ask("SELECT subject, after, reason FROM alert_history WHERE rule = ? ORDER BY id", (BROKEN,))
+
+
+def test_what_fires_for_a_host_that_is_gone_ends_and_goes_on_should_it_return(
+    hosts: tuple[Host, Host, FakeClock], series: Amounts
+) -> None:
+    one, two, clock = hosts
+    rule = {"id": BROKEN, "metric": "export.backlog", "aggregation": "last", "window": "now", "threshold": 5}
+    one.alerting.evaluate()
+    one.store.write(lambda conn: put_rule(conn, rule, origin=Origin.CLI, now_ms=NOW))
+    one.alerting.evaluate()
+    series.value = 9.0
+    two.alerting.evaluate()
+    series.value = 0.0
+    for _ in range(49):  # without a word of the other host
+        clock.advance(60 * MINUTE_MS)
+        one.alerting.evaluate()
+    gone = of_broken(one)
+
+    series.value = 9.0
+    clock.advance(MINUTE_MS)
+    for _ in range(2):
+        two.alerting.evaluate()
+    back = of_broken(one)
+    series.value = 0.0
+    clock.advance(MINUTE_MS)
+    two.alerting.evaluate()
+
+    assert gone == [("two", "firing", "holds"), ("two", "resolved", "no_data")]
+    assert back == [*gone, ("two", "firing", "holds")]
+    assert of_broken(one) == [*back, ("two", "resolved", "clear")]
