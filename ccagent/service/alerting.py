@@ -29,7 +29,7 @@ from ccagent.metrics import names as metric
 from ccagent.metrics.labels import BUDGETS, OVERFLOW
 from ccagent.metrics.snapshot import Gauges
 from ccagent.service.live import Live
-from ccagent.store import alert_rules, alert_states, alert_version, measured
+from ccagent.store import alert_rules, alert_samples, alert_states, alert_version, measured
 from ccagent.store.alert_rules import StoredRule
 from ccagent.store.alert_states import Telling
 from ccagent.store.connection import Connection, snapshot
@@ -369,6 +369,7 @@ class Alerting:
             self._pruned_ms = now_ms
             asked = {operand.metric for rule in self.active() for operand in operands_of(rule)}
             self._store.write(lambda conn: measured.keep_only(conn, asked))
+            self._store.write(lambda conn: alert_samples.keep_only(conn, asked))
             while self._store.write(lambda conn: alert_states.prune(conn, now_ms)) == alert_states.PRUNED:
                 pass
             # What fired for a host that nobody has heard of for a day could never end; a live one keeps it every KEEP_MS.

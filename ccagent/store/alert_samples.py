@@ -61,6 +61,14 @@ def take(conn: Connection, metrics: Iterable[str], hour: int) -> None:
         conn.execute("DELETE FROM alert_sample WHERE metric = ? AND hour < ?", (metric, hour - SAMPLES_KEPT_MS))
 
 
+def keep_only(conn: Connection, metrics: Collection[str]) -> None:
+    """Forget the samples of what no rule asks for any more: a counter that nobody samples goes on, and what it did meanwhile
+    would count as of a rule's first window. In the caller's transaction."""
+    for (metric,) in conn.execute("SELECT DISTINCT metric FROM alert_sample").fetchall():
+        if metric not in metrics:
+            conn.execute("DELETE FROM alert_sample WHERE metric = ?", (metric,))
+
+
 def due(conn: Connection, metrics: Collection[str], hour: int) -> list[str]:
     """Those of the metrics that have no sample in this hour yet: nothing to write where there is none."""
     sql = "SELECT 1 FROM alert_sample WHERE metric = ? AND hour = ? AND labels = ''"

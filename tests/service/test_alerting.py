@@ -22,6 +22,7 @@ from ccagent.service.live import Live
 from ccagent.store import alert_states
 from ccagent.store.alert_queue import due
 from ccagent.store.alert_rules import Origin, put_rule, set_enabled
+from ccagent.store.alert_series import StoreSeries
 from ccagent.store.alert_states import history
 from ccagent.store.connection import Connection
 from ccagent.store.writer import Writer
@@ -272,6 +273,33 @@ def test_a_rule_that_was_removed_by_force_is_resolved(stage: Stage) -> None:
 
     assert stage.told() == ["firing", "resolved"]
     assert alert_states.firing(stage.store.conn) == []
+
+
+def test_what_a_counter_did_while_its_rule_was_off_is_not_of_its_first_window(stage: Stage) -> None:
+    def series(conn: Connection, now: int) -> StoreSeries:
+        return StoreSeries(conn, UTC, now, write=stage.store.write)
+
+    def hours(number: int) -> None:
+        for _ in range(number):
+            stage.clock.advance(HOUR_MS)
+            stage.alerting.evaluate()
+
+    stage.alerting = Alerting(
+        stage.store, stage.reader, UTC, stage.live, stage.clock, stage.config(), series
+    )  # fmt: skip
+    stage.put({"id": "full", "metric": metric.STORE_FAILURES, "window": "24h", "threshold": 0, "channels": ["log"]})
+    hours(2)
+    stage.store.write(lambda conn: set_enabled(conn, "full", False, stage.clock.now_ms()))
+    hours(30)
+    stage.store.book({(metric.STORE_FAILURES, ("full",), True): 3})
+    hours(48)
+    stage.store.write(lambda conn: set_enabled(conn, "full", True, stage.clock.now_ms()))
+    hours(2)
+    before = stage.told("full")
+    stage.store.book({(metric.STORE_FAILURES, ("full",), True): 1})
+    hours(1)
+
+    assert (before, stage.told("full")) == ([], ["firing"])
 
 
 def test_rules_without_channels_are_told_where_the_configuration_says(stage: Stage) -> None:
