@@ -32,9 +32,10 @@ class Placed:
 def place(message: Message, folders: Sequence[Folder], tiers: TierResolver) -> Placed | None:
     """The message without what the tiers keep back; None where nothing of it may leave.
 
-    Work of several folders is as private as the most private of them. A rule over everything says that it fires, and no
-    amount, where any project is at tier 0: its amount would be in the sum. What the daemon tells of itself is nobody's
-    work. Where work is not known to have been done anywhere nothing leaves.
+    Work of several folders is as private as the most private of them; a project is named as its own folder, the first,
+    says. A rule over everything says that it fires, and no amount, where any project is at tier 0: its amount would be in
+    the sum. What the daemon tells of itself is nobody's work. Where work is not known to have been done anywhere nothing
+    leaves.
     """
     policies = [tiers.policy(cwd, project) for cwd, project in folders]
     withheld = any(policy.tier == 0 for policy in policies)
@@ -51,7 +52,8 @@ def place(message: Message, folders: Sequence[Folder], tiers: TierResolver) -> P
     if withheld or not policies:
         return None
     policy = min(policies, key=lambda one: one.tier)
-    common = policy.project if all(one.project == policy.project for one in policies) else None
+    namers = policies[:1] if message.scope is Scope.PROJECT else policies
+    common = namers[0].project if all(one.project == namers[0].project for one in namers) else None
     subject = message.subject
     if message.scope is Scope.PROJECT:
         subject = common or UNNAMED
@@ -60,7 +62,7 @@ def place(message: Message, folders: Sequence[Folder], tiers: TierResolver) -> P
         subject = anonymous(message.place, tiers.key or "")
     return Placed(
         message=reworded(message, subject, (message.subject,) if message.scope is not Scope.SESSION else ()),
-        project=common, team=_team(policies), identity=policy.identity if message.scope is not Scope.FEATURE else None,
+        project=common, team=_team(namers), identity=policy.identity if message.scope is not Scope.FEATURE else None,
     )  # fmt: skip
 
 

@@ -28,9 +28,6 @@ Reader = Callable[[], AbstractContextManager[Any]]
 OPEN_TIER: Final = 2
 """A personal tier that lowers nothing: what is left is what projects say."""
 
-_NAMING: Final = (Scope.PROJECT, Scope.SESSION, Scope.FEATURE)
-"""Kinds of subjects that a message names."""
-
 SECRET_LENGTH: Final = 6
 """Shorter values of headers are words; taking them out would make a problem unreadable."""
 
@@ -111,7 +108,8 @@ def _outside(channel: Channel, reader: Reader, clock: Clock) -> Channel:
             return True  # it names no project
         with reader() as conn:
             # The rule may be gone, or look at something else by now: whatever the subject is, its work decides.
-            found = [each for scope in _NAMING for each in places(conn, scope, message.place)]
+            work = [each for scope in (Scope.SESSION, Scope.FEATURE) for each in places(conn, scope, message.place)]
+        found = [(message.place, message.place), *work]  # a project is named as its own folder allows
         return all(tiers.policy(cwd, project).tier for cwd, project in found)
 
     return Withholding(channel, leaves)

@@ -17,10 +17,13 @@ from ccagent.metrics.catalogue import CHANNEL_TYPES, NOTIFICATIONS
 from ccagent.notify.channel import Outcome
 from ccagent.service import telling
 from ccagent.store.alert_queue import due
-from tests.notify.desk import Desk, configured
+from ccagent.store.alert_rules import Origin, put_rule
+from tests.notify.desk import RULE, Desk, configured
 from tests.notify.hooks import Answer, Hooks
 from tests.notify.made import NOON, message
 from tests.otlp.receiver import http_receiver
+from tests.sources.feed import Feed
+from tests.transcripts import Session
 
 SECOND = 1_000
 MINUTE = 60_000
@@ -188,6 +191,32 @@ def test_by_otlp_a_project_leaves_as_a_number_and_one_at_tier_0_not_at_all(at: D
     assert "shop" not in str(record)
     assert sorted(at.states()) == ["dropped", "sent"]
     assert at.counted() == {("otlp", "sent"): 1, ("otlp", "withheld"): 1}
+
+
+def test_by_otlp_no_amount_leaves_that_holds_the_work_of_a_private_folder(hooks: Hooks, tmp_path: Path) -> None:
+    root = tmp_path / "yvproject"
+    (root / ".git").mkdir(parents=True)
+    (root / "private").mkdir()
+    (root / "private" / ".ccagent.toml").write_text("tier = 0\n")
+    session = Session("one", cwd=str(root))
+    session.prompt("hello")
+    session.cwd = str(root / "private")
+    session.request()
+    feed = Feed(tmp_path / "alerts.db").read(session)
+    at = Desk(store=feed.store, clock=feed.clock, folder=tmp_path)
+    at.store.write(lambda conn: put_rule(conn, {**RULE, "id": "all", "scope": "global"}, origin=Origin.CLI, now_ms=1))
+    at.happen("otlp", "hook", subject=str(root))
+    at.happen("otlp", rule="all", subject="")
+    with http_receiver() as collector:
+        more = f'[otlp]\nendpoint = "{collector.http}"\nprotocol = "http/protobuf"\n'
+        at.notifying(configured(hooks, more=more)).drain()
+        records = list(collector.received.logs)
+    states = {(row.channel, row.entry.subject): str(row.state) for row in at.rows()}
+    at.close()
+
+    assert states == {("otlp", str(root)): "dropped", ("hook", str(root)): "sent", ("otlp", ""): "sent"}
+    assert len(records) == 1
+    assert "5.4" not in str(records)
 
 
 def test_nothing_is_due_where_nothing_happened(at: Desk, hooks: Hooks) -> None:

@@ -41,6 +41,19 @@ def test_a_project_is_where_it_is() -> None:
     assert places(Feed().store.conn, Scope.PROJECT, "/home/x/atlas") == [("/home/x/atlas", "/home/x/atlas")]
 
 
+def test_a_project_was_worked_on_in_its_folders_and_worktrees_too() -> None:
+    root, tree = "/home/x/atlas", "/home/x/atlas/.worktrees/1"
+    made = session("one", root, 1)
+    made.cwd = f"{root}/private"
+    made.request()
+    feed = Feed().read(made, session("two", tree, 2), session("three", "/home/x/other", 3))
+
+    found = places(feed.store.conn, Scope.PROJECT, root)
+
+    assert found[0] == (root, root)
+    assert set(found[1:]) == {(f"{root}/private", root), (tree, root)}
+
+
 def test_a_feature_was_worked_on_where_its_sessions_were() -> None:
     feed = Feed().read(worked(), session("elsewhere", "/home/x/other", 5))
 
