@@ -65,7 +65,11 @@ class Poster:
     def post(self, body: bytes, key: str, judge: Callable[[bytes], Verdict] = lambda content: SENT) -> Verdict:
         """Post JSON with its idempotency key. `judge` has the last word on the body of an answer that is a success."""
         until = time.monotonic() + self._address.timeout_seconds
-        connection = self._connection = self._connect()
+        try:
+            connection = self._connection = self._connect()
+        except OSError as error:
+            said = getattr(error, "reason", None) or error.strerror or type(error).__name__
+            return retry(f"the certificate of its authority cannot be read: {said}; correct the file")
         try:
             return self._hide(self._exchange(connection, body, key, until, judge))
         except (OSError, http.client.HTTPException, ValueError, zlib.error) as error:

@@ -264,3 +264,13 @@ def test_slack_sees_at_a_glance_what_is_over() -> None:
     assert blocks[0]["text"]["text"] == "ccagent: 1 firing, 1 resolved"
     assert blocks[1]["text"]["text"].startswith(":red_circle:")
     assert blocks[3]["text"]["text"].startswith(":white_check_mark:")
+
+
+def test_a_certificate_that_is_none_is_a_problem_of_the_channel(hooks: Hooks, tmp_path: Path) -> None:
+    broken = tmp_path / "authority.pem"
+    broken.write_text("no certificate")
+
+    verdict = webhook(hooks, url=hooks.url.replace("http:", "https:"), certificate=broken).deliver([message("k1")])
+
+    assert verdict.outcome is Outcome.RETRY
+    assert "certificate" in verdict.reason
