@@ -150,6 +150,10 @@ class Teller:
     def _deliver(self, channel: Channel, piece: Sequence[Told]) -> Verdict:
         try:
             return channel.deliver([one.message for one in piece])
+        except DamagedError:
+            raise
+        except StoreError as error:  # a channel asks where the work was done
+            return retry(f"the database: {error}")
         except Exception as error:  # a defect of one channel must end neither the others nor the daemon
             self._log.error(
                 "alert.channel_failed", channel=self.config.name, error=type(error).__name__, exc_info=error

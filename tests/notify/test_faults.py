@@ -15,7 +15,7 @@ from ccagent.errors import ConfigError, StoreError
 from ccagent.failpoints import InjectedFaultError
 from ccagent.metrics.catalogue import CHANNEL_TYPES, NOTIFICATIONS
 from ccagent.notify.channel import Outcome
-from ccagent.service import telling
+from ccagent.service import channels, telling
 from ccagent.store.alert_queue import due
 from ccagent.store.alert_rules import Origin, put_rule
 from tests.notify.desk import RULE, Desk, configured
@@ -88,6 +88,26 @@ def test_a_defect_of_a_channel_ends_nothing_and_is_told(
 
     assert at.live.problems["alerts.channels.hook"] == "the channel hook: a defect of ccagent: ZeroDivisionError"
     assert {row.channel: str(row.state) for row in at.rows()} == {"hook": "waiting", "log": "sent"}
+
+
+def test_a_database_that_is_away_is_no_defect_of_a_channel(
+    at: Desk, hooks: Hooks, telling_of: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = at.happen("hook")
+    turned = telling_of(configured(hooks))
+    with monkeypatch.context() as away:
+        away.setattr(channels, "places", refusing)
+        turned.look()
+        problem = at.live.problems["alerts.channels.hook"]
+    at.clock.advance(MINUTE)
+    turned.look()
+
+    assert problem == "the channel hook: the database: away"
+    assert hooks.keys == [key]
+
+
+def refusing(*_: object) -> None:
+    raise StoreError("away")
 
 
 def test_a_clock_that_was_ahead_holds_nothing_up_for_ever(at: Desk, hooks: Hooks, telling_of: Any) -> None:
