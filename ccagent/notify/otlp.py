@@ -55,7 +55,7 @@ class OtlpChannel:
         self._taken: set[tuple[str, str]] = set()
 
     def deliver(self, messages: Sequence[Message]) -> Verdict:
-        """One request to each destination. One that has taken it is not asked again while another one is waited for."""
+        """One request to each destination. One that has taken it is not asked again because of another one."""
         if not self._senders:
             return refused("no OTLP destination gets logs; name one, or take otlp out of alerts' channels")
         told = [placed for message in messages if (placed := self._placed(message)) is not None]
@@ -64,7 +64,9 @@ class OtlpChannel:
         withheld = frozenset(message.key for message in messages) - {one.message.key for one in told}
         problems = [self._send(destination, sender, told) for destination, sender in self._senders.values()]
         verdict = _worst([one for one in problems if one is not None])
-        if verdict.outcome is not Outcome.RETRY:
+        # Who refused several is asked for each alone, and whoever has taken them is not.
+        asked_again = verdict.outcome is Outcome.RETRY or (verdict.outcome is Outcome.REFUSED and len(messages) > 1)
+        if not asked_again:
             self._taken -= {(key, one.message.key) for key in self._senders for one in told}
         return replace(verdict, withheld=withheld) if verdict.outcome is Outcome.SENT else verdict
 

@@ -230,6 +230,21 @@ def test_what_a_collectors_answer_means(
     assert channel(collector).deliver([message(subject=str(folder))]).outcome is outcome
 
 
+def test_what_one_destination_refuses_reaches_the_other_once(channel: Make, folder: Path) -> None:
+    told = [message("k1", subject=str(folder)), message("k2", subject=str(folder))]
+    with http_receiver() as strict, http_receiver() as good:
+        strict.received.script += [Answer(status=400)] * 3
+        sending = channel(strict, good)
+
+        together = sending.deliver(told)
+        alone = [sending.deliver([one]) for one in told]
+
+        keys = [attributes(record)["ccagent.alert.key"] for record in good.received.logs]
+
+    assert [together.outcome, *(one.outcome for one in alone)] == [Outcome.REFUSED] * 3
+    assert keys == ["k1", "k2"]
+
+
 def test_without_a_destination_it_is_refused_and_says_what_to_do(channel: Make) -> None:
     verdict = channel().deliver([message()])
 
