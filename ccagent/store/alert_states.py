@@ -29,7 +29,7 @@ PRUNED: Final = 1_000
 """Rows of the history that one transaction removes at most."""
 
 ERA: Final = "alert_era"
-"""Name in `meta` of a number that goes into every key: it is another one after a restore from a backup, which takes the
+"""Name in `meta` of a number that goes into every key: it is another one in a backup, and after a rescue. Both take the
 count of episodes back, and must not give a new alert the key of one that was told already."""
 
 TOLD: Final = (State.FIRING, State.RESOLVED)

@@ -240,7 +240,10 @@ def _remove(partial: Path) -> None:
 
 
 def _seal(copy: SqliteConnection, partial: Path, stopping: Callable[[], bool] = lambda: False) -> None:
-    """Make one file of the copy, and see that it is sound. DamagedError if not; apsw.InterruptError when `stopping`."""
+    """Make one file of the copy, see that it is sound, and give its alerts an era.
+
+    DamagedError if it is not sound; apsw.InterruptError when `stopping`.
+    """
     copy.execute("PRAGMA journal_mode = DELETE").fetchall()
     copy.set_progress_handler(stopping, CHECK_STEPS)
     try:
@@ -249,6 +252,16 @@ def _seal(copy: SqliteConnection, partial: Path, stopping: Callable[[], bool] = 
         faults = [str(error)]
     if faults != ["ok"]:
         raise DamagedError(f"{partial} is not sound ({faults[0]}); check the database with `ccagent db check`")
+    _begin_era(copy)
+
+
+def _begin_era(copy: SqliteConnection) -> None:
+    """Alerts to come of whoever puts the copy in place have other keys than those that were told since it was made."""
+    from ccagent.store.alert_states import ERA
+    from ccagent.store.writer import set_meta
+
+    if scalar(copy, "SELECT COUNT(*) FROM sqlite_schema WHERE name = 'meta'"):
+        set_meta(copy, ERA, str(int.from_bytes(os.urandom(6))))
 
 
 def _copy(conn: Connection, partial: Path) -> None:

@@ -13,11 +13,12 @@ from ccagent.store import alert_states, alert_version
 from ccagent.store.alert_queue import due
 from ccagent.store.alert_rules import Origin, put_rule, read_rule
 from ccagent.store.alert_states import Telling, add_silence, history, record, silences
-from ccagent.store.backup import backup_sqlite, default_target
+from ccagent.store.backup import Backup, backup_sqlite, default_target
 from ccagent.store.connection import Connection
 from ccagent.store.damage import heal
 from ccagent.store.location import parse_database
 from ccagent.store.rescue import Rescue
+from ccagent.store.sqlite import SqliteStore
 from tests.sources.feed import START_MS, Feed
 from tests.store.pruned import NOW
 from tests.store.test_alert_states import FIRED, FIRING, RULE
@@ -115,3 +116,32 @@ def test_an_alert_after_a_rescue_never_has_the_key_of_one_before_it(path: Path) 
     (second,) = [entry.key for entry in history(after.store.conn) if entry.episode == 2 and entry.after is State.FIRING]
     assert second not in lost
     after.close()
+
+
+@pytest.mark.parametrize("steps", [False, True])
+def test_an_alert_after_a_backup_was_put_in_place_never_has_the_key_of_one_since(path: Path, steps: bool) -> None:
+    feed = Feed(path)
+    target = path.with_name("copy.db")
+    feed.store.write(lambda conn: fill(conn, feed.store.host))
+    if steps:
+        assert isinstance(feed.store, SqliteStore)
+        backup = Backup(feed.store, target)
+        while backup.step():
+            pass
+    else:
+        backup_sqlite(feed.store.conn, target)
+    feed.store.write(lambda conn: fill(conn, feed.store.host, episode=2))
+    known = {entry.episode: entry.key for entry in history(feed.store.conn) if entry.key}
+    feed.close()
+    for old in (path, *(path.with_name(path.name + end) for end in ("-wal", "-shm"))):
+        old.unlink(missing_ok=True)
+    target.rename(path)
+
+    after = Feed(path)
+    holds(after, threshold=5, episodes=[1])
+    after.store.write(lambda conn: fill(conn, after.store.host, episode=2))
+    again = {entry.episode: entry.key for entry in history(after.store.conn) if entry.key}
+    after.close()
+
+    assert again[1] == known[1]
+    assert again[2] != known[2]
