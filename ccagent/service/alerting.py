@@ -146,6 +146,8 @@ class Alerting:
         """Numbers of rules that were evaluated, and of changes of state."""
         now_ms, elected = self._clock.now_ms(), self._store.elected()
         if elected is not self._elected:  # another host may have evaluated meanwhile, by another configuration
+            if elected and self._store.conn.dialect.shared:
+                self._store.write(alert_version.touch)  # and keeps nothing of what it is at, should it wake up
             self._book, self._synced, self._elected = _Book(), False, elected
         if elected and not self._synced:
             self._sync(now_ms)
@@ -171,9 +173,8 @@ class Alerting:
         return len(rules), done
 
     def _is_mine(self, stored: StoredRule, elected: bool) -> bool:
-        if not self._config.enabled or not stored.active or stored.rule is None:
-            return False
-        return elected or self._of_hosts(stored.rule)
+        rule = stored.rule if self._config.enabled and stored.active else None
+        return rule is not None and (elected or self._of_hosts(rule))
 
     def _of_hosts(self, rule: Rule) -> bool:
         """Whether each host of a shared database judges it for itself: it asks for a gauge that tells of a process."""

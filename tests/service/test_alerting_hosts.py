@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -13,6 +13,7 @@ from ccagent.alerts.rule import Operand, Scope
 from ccagent.alerts.series import Amount, Span
 from ccagent.clock import FakeClock
 from ccagent.config import load
+from ccagent.errors import StoreError
 from ccagent.metrics import names
 from ccagent.service.alerting import Alerting
 from ccagent.service.live import Live
@@ -32,11 +33,13 @@ class Amounts:
 
     def __init__(self) -> None:
         self.value = 0.0
+        self.asked: Callable[[], None] = lambda: None
 
     def amounts(
         self, operand: Operand, scope: Scope, spans: Sequence[Span], only: Sequence[str] = ()
     ) -> Mapping[str, Sequence[Amount | None]]:
         """The amount, in every span, of everything together."""
+        self.asked()
         return {"": [Amount(self.value, 1.0) for _ in spans]} if scope is Scope.GLOBAL else {}
 
     def sessions(self, since: int, until: int) -> Mapping[str, int]:
@@ -134,6 +137,7 @@ def test_only_the_elected_host_shows_what_fires(hosts: tuple[Host, Host, FakeClo
 
 
 BROKEN = "broken"
+SLOW = {"id": "slow", "metric": "requests", "window": "6h", "threshold": 5}
 
 
 def of_broken(host: Host) -> list[tuple[str, str, str]]:
@@ -169,3 +173,30 @@ def test_what_fires_for_a_host_that_is_gone_ends_and_goes_on_should_it_return(
     assert gone == [("two", "firing", "holds"), ("two", "resolved", "no_data")]
     assert back == [*gone, ("two", "firing", "holds")]
     assert of_broken(one) == [*back, ("two", "resolved", "clear")]
+
+
+def test_who_is_no_longer_elected_keeps_nothing_of_the_evaluation_that_it_was_at(
+    hosts: tuple[Host, Host, FakeClock], series: Amounts
+) -> None:
+    one, two, clock = hosts
+    one.alerting.evaluate()
+    one.store.write(lambda conn: put_rule(conn, {**SLOW, "for": "2m"}, origin=Origin.CLI, now_ms=NOW))
+    two.store.elected()
+    series.value = 9.0
+    one.alerting.evaluate()
+
+    def lost() -> None:
+        """The machine slept in the middle of it, and somebody else went on."""
+        series.asked = lambda: None
+        one.lose_its_session(two)
+        assert two.store.elected()
+        clock.advance(2 * MINUTE_MS)
+        two.alerting.evaluate()
+
+    clock.advance(MINUTE_MS)
+    series.asked = lost
+    with suppress(StoreError):
+        one.alerting.evaluate()
+
+    found = two.store.ask("SELECT state, episode FROM alert_state WHERE rule = ?", (SLOW["id"],))
+    assert found == [("firing", 1)]
