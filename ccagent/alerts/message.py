@@ -65,7 +65,7 @@ class Message:
     why: str = ""  # the rule's own reason
     metric: str = ""
     window: str = ""
-    operator: str = ""  # "" where absence is the condition, or the rule is gone
+    operator: str = ""  # "" where absence is the condition, or the rule was changed or is gone
     absent: bool = False
     template: str = ""
     labels: tuple[tuple[str, str], ...] = ()
@@ -87,6 +87,8 @@ def compose(transition: Transition, key: str, rule: Rule | None, *, severity: Se
     its id; what its subject is, is then told by how it looks, as of one that was given another scope since."""
     scope = rule.scope if rule is not None and _fits(transition.subject, rule) else _likely_scope(transition.subject)
     first = None if rule is None else rule.conditions[0]
+    # What was read last is no answer to what the rule asks by now, and perhaps of another unit.
+    read = transition.reason is not Reason.RULE
     bare = Message(
         key=key,
         rule=transition.rule,
@@ -96,15 +98,15 @@ def compose(transition: Transition, key: str, rule: Rule | None, *, severity: Se
         reason=transition.reason,
         scope=scope,
         subject=shown(transition.subject),
-        value=transition.value,
-        threshold=transition.threshold,
+        value=transition.value if read else None,
+        threshold=transition.threshold if read else None,
         unit="" if first is None else unit_of(first),
         at=transition.at,
         episode=transition.episode,
         why="" if rule is None else rule.reason,
         metric="" if first is None else first.operand.metric,
         window="" if first is None else first.window.name,
-        operator="" if first is None or first.absent else first.operator.value,
+        operator="" if first is None or first.absent or not read else first.operator.value,
         absent=first is not None and first.absent,
         template="" if rule is None else rule.summary,
         labels=() if rule is None else rule.labels,

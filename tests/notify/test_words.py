@@ -142,7 +142,15 @@ def test_a_rule_that_is_gone_is_called_by_its_id_and_its_path_stays_here() -> No
     told = compose(transition(after=State.RESOLVED, reason=Reason.RULE), "k", None)
 
     assert told.scope is Scope.PROJECT
-    assert told.summary == "budget · shop: the rule was changed, disabled or removed, now $5.40".replace("$5.40", "5.4")
+    assert told.summary == "budget · shop: the rule was changed, disabled or removed"
+
+
+def test_the_end_by_a_change_of_the_rule_tells_no_amount_in_the_unit_of_the_new_one() -> None:
+    turns = Condition(operand=Operand(metric="turns"), window=Window(name="daily", unit="day"), threshold=200.0)
+    told = resolved(of=rule(conditions=(turns,)), reason=Reason.RULE, value=5.4)
+
+    assert (told.metric, told.value, told.threshold) == ("turns", None, None)
+    assert "5.4" not in json.dumps(document([told])) + plain([told])
 
 
 UUID = "0f1e2d3c-1111-4222-8333-444455556666"
