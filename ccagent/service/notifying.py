@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from ccagent.alerts import grouping
@@ -25,7 +26,7 @@ from ccagent.logs import get_logger
 from ccagent.service.channels import check_channels, make_channel
 from ccagent.service.live import Live
 from ccagent.service.telling import Settlement, Teller, Told, write
-from ccagent.store.alert_queue import Delivery, DeliveryState, due, next_due
+from ccagent.store.alert_queue import OPEN, Delivery, DeliveryState, due, next_due
 from ccagent.store.alert_rules import read_rule
 from ccagent.store.alert_states import Entry
 from ccagent.store.writer import Writer
@@ -49,6 +50,9 @@ ROWS: Final = 500
 
 FAR_MS: Final = 25 * 3_600_000
 """Beyond the longest wait of a delivery: what is held is looked at anew after a change of the configuration."""
+
+SET_BACK_MS: Final = 60_000
+"""A clock that went back by more was wrong before, and with it the times that were noted by it."""
 
 DRAINS: Final = 50
 """Looks of one drain; each takes up to `ROWS`."""
@@ -90,6 +94,7 @@ class Notifying:
         self._guard: Guard | None = None
         self._thread: threading.Thread | None = None
         self._groups: dict[str, int] = {}
+        self._seen_ms = 0
         self._failing = False
         self._log = get_logger()
         self._tellers: dict[str, Teller] = {}
@@ -119,7 +124,7 @@ class Notifying:
                 teller.stop()
                 self._live.problem(f"alerts.channels.{name}", None)
             self._groups.clear()
-            self._attempt(self._release)
+            self._attempt(partial(self._release, self._clock.now_ms(), {DeliveryState.HELD}))
         self.wake()
 
     def stop(self, seconds: float) -> None:
@@ -151,7 +156,7 @@ class Notifying:
             pause = IDLE_SECONDS
             try:
                 coming = self._next()
-                if self._store.conn.dialect.shared or self._is_due(coming):
+                if self._store.conn.dialect.shared or self._is_due(coming) or self._went_back(self._clock.now_ms()):
                     self.look(self._clock.now_ms())
                     coming = self._next()
                 if self._is_due(coming) and not any(one.busy for one in self._tellers.values()):
@@ -172,6 +177,10 @@ class Notifying:
         """Whether a time has come; one too far away was noted by a clock that was wrong."""
         return coming is not None and not 0 < coming - self._clock.now_ms() <= FAR_MS
 
+    def _went_back(self, now_ms: int) -> bool:
+        """Whether the clock was set back since the last look."""
+        return now_ms < self._seen_ms - SET_BACK_MS
+
     def _next(self) -> int | None:
         """When this host's next delivery is due, None where nothing waits."""
         with self._reader() as conn:
@@ -181,6 +190,9 @@ class Notifying:
         """Hand over what is due, hold what is to wait; how many deliveries were looked at. StoreError when the database
         refuses. With `drain` nothing waits for a group, and all is delivered when it returns."""
         with self._lock:
+            if self._went_back(now_ms):
+                self._release(now_ms, OPEN)
+            self._seen_ms = now_ms
             busy = sorted(name for name, teller in self._tellers.items() if teller.busy)
             rows = self._due(now_ms, drain, busy)
             held: list[Settlement] = []
@@ -241,15 +253,12 @@ class Notifying:
         self._groups[row.channel] = leaves
         return _held(row, DeliveryState.HELD, now_ms, leaves)
 
-    def _release(self) -> None:
-        """What is held is due at once, to be judged by the hours that hold now."""
-        now = self._clock.now_ms()
+    def _release(self, now_ms: int, states: Collection[DeliveryState]) -> None:
+        """What waits in one of these states is due at once, to be judged by the hours that hold now."""
         with self._reader() as conn:
-            held = [
-                row for row in due(conn, now + FAR_MS, ROWS, host=self._store.host) if row.state is DeliveryState.HELD
-            ]
-        if held:
-            again = [_held(row, DeliveryState.HELD, now, now) for row in held]
+            rows = due(conn, now_ms + FAR_MS, ROWS, host=self._store.host)
+        again = [_held(row, row.state, now_ms, now_ms) for row in rows if row.state in states]
+        if again:
             self._store.run(lambda state: write(state, again))
 
     def _messages(self, name: str, rows: Sequence[Delivery]) -> list[Told]:

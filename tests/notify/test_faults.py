@@ -124,6 +124,26 @@ def test_a_clock_that_was_ahead_holds_nothing_up_for_ever(at: Desk, hooks: Hooks
     assert hooks.keys == [key]
 
 
+@pytest.mark.parametrize(("alerts", "answer"), [("group_seconds = 30", 200), ("group_seconds = 0", 503)])
+def test_a_clock_that_was_hours_ahead_holds_nothing_up_for_as_long(
+    at: Desk, hooks: Hooks, telling_of: Any, alerts: str, answer: int
+) -> None:
+    turned = telling_of(configured(hooks, alerts))
+    at.clock.jump(NOON + 10 * HOUR)
+    hooks.script.append(Answer(status=answer))
+    waits = at.happen("hook")
+    turned.look()
+    late = at.happen("hook", subject="/p/late")
+
+    at.clock.jump(NOON)
+    for _ in range(40):
+        turned.look()
+        at.clock.advance(SECOND)
+
+    assert sorted(set(hooks.keys)) == sorted([waits, late])
+    assert at.states() == ["sent", "sent"]
+
+
 def test_a_channel_that_cannot_be_used_is_refused_before_anything_is_told(at: Desk) -> None:
     text = '[alerts.channels.cmd]\ntype = "command"\ncommand = ["/bin/true", "--x={nothing}"]\n'
 
