@@ -18,7 +18,10 @@ from ccagent.alerts.rule import Operand, Scope, is_meant
 from ccagent.alerts.series import BEGINNING, Amount, Span
 from ccagent.facts.keys import fact_key
 from ccagent.facts.model import EventType
+from ccagent.metrics.labels import sanitised
+from ccagent.metrics.ledger import project_label
 from ccagent.metrics.snapshot import Gauges
+from ccagent.metrics.spec import PROJECT
 from ccagent.rollups.buckets import bucket_start
 from ccagent.store import alert_rollups, alert_samples
 from ccagent.store.alert_measured import Asked, amounts_of
@@ -246,5 +249,11 @@ def metric_of(operand: Operand, scope: Scope) -> AlertMetric:
 
 
 def matches(dimensions: Sequence[str], labels: Sequence[str], where: Where) -> bool:
-    """Whether labels, in the order of a metric's dimensions, are among what `where` allows."""
-    return all(labels[dimensions.index(dimension)] in values for dimension, values in where)
+    """Whether labels, in the order of a metric's dimensions, are among what `where` allows. Labels were made harmless when
+    they were booked, and a project's is its last folder; what a rule says may be neither."""
+    return all(labels[dimensions.index(dimension)] in _labelled(dimension, values) for dimension, values in where)
+
+
+def _labelled(dimension: str, values: Sequence[str]) -> set[str]:
+    named = map(project_label, values) if dimension == PROJECT else values
+    return {*values, *map(sanitised, named)}

@@ -401,6 +401,17 @@ def test_gauges_are_those_that_were_handed_in(store: Builder) -> None:
     assert one(found, names.STORE_WAL, now) is None
 
 
+def test_a_gauge_of_a_project_is_found_by_path_and_by_last_folder(store: Builder) -> None:
+    live = {(names.COST_ANOMALY, ("shop",)): 4.0, (names.COST_ANOMALY, ("car_t",)): 9.0}
+    found = StoreSeries(store.conn, BERLIN, AT, live)
+    now = (BEGINNING, AT)
+
+    assert one(found, names.COST_ANOMALY, now, project="/work/shop") == (4.0, 1)
+    assert one(found, names.COST_ANOMALY, now, project="shop") == (4.0, 1)
+    assert one(found, names.COST_ANOMALY, now, project="car\u202et") == (9.0, 1)
+    assert one(found, names.COST_ANOMALY, now, project="/work/other") is None
+
+
 def test_a_metric_that_is_not_known_and_a_scope_that_it_has_not_are_refused(store: Builder) -> None:
     found = series(store.conn, AT)
 
