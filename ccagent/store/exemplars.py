@@ -18,7 +18,8 @@ SERIES: Final = 512
 """Series of a metric whose exemplars are kept: above what the budgets of the usual labels admit."""
 
 RECENT_MS: Final = 3_600 * 1_000
-"""Older facts give no exemplar: their traces may be history to whoever collects, and a scraper refuses old ones."""
+"""Older facts give no exemplar: their traces may be history to whoever collects, and a scraper refuses old ones. Nor do
+those of so far ahead: what a broken clock wrote would stay the newest of its bucket for ever."""
 
 
 def examples(work: Work) -> dict[Place, Exemplar]:
@@ -30,7 +31,7 @@ def examples(work: Work) -> dict[Place, Exemplar]:
         agent = fact.native if fact.type == EventType.SUBAGENT_RUN else fact.context.agent
         turn = None if agent is None else work.agent_turn(agent)
         known = exemplar(fact, value, None if turn is None else work.names.text(turn))
-        if known is not None and work.now_ms - known.at_ms <= RECENT_MS:
+        if known is not None and abs(work.now_ms - known.at_ms) <= RECENT_MS:
             found[place] = known
     return found
 

@@ -26,6 +26,7 @@ from ccagent.export.otlp.logs import Logs
 from ccagent.export.otlp.spans import build_span
 from ccagent.export.privacy import LOG_ATTRIBUTES, VALUE_LIMIT, Policy
 from ccagent.facts.model import EVENT_NAMES, EventType, Flag, Status
+from ccagent.facts.times import LATEST_MS
 from ccagent.facts.trace_ids import span_id, trace_id
 from tests.otlp.ledger import NOW
 
@@ -301,6 +302,15 @@ def test_a_record_happens_when_its_fact_was_over_and_says_so_again_the_same() ->
 
     assert record(fact).time_unix_nano == record(fact).observed_time_unix_nano == NOW * 1_000_000
     assert record(fact).SerializeToString(deterministic=True) == record(fact).SerializeToString(deterministic=True)
+
+
+def test_a_record_of_a_far_future_can_be_sent() -> None:
+    sent = Logs(native=True).build(
+        replace(BASE, name="Read", result_at=LATEST_MS, flags=Flag.DIRECT | Flag.RESULT), ANYBODY
+    )
+
+    assert len(sent) > 1
+    assert all(NOW * 1_000_000 < one.time_unix_nano < 1 << 63 for one in sent)  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("kind", [kind for kind in SPAN_TYPES if kind in LOG_TYPES])

@@ -33,6 +33,7 @@ from ccagent.export.otlp.spans import (
 )
 from ccagent.export.privacy import SPAN_ATTRIBUTES, VALUE_LIMIT, Policy, permit
 from ccagent.facts.model import EventType, Status
+from ccagent.facts.times import LATEST_MS
 
 TURN = ClosedFact(
     key=b"1" * 16, event_type=EventType.TURN, native="turn-2", status=Status.OK, session="s1", turn="turn-2",
@@ -212,6 +213,22 @@ def test_a_tool_call_lasts_until_its_result_and_a_turn_as_long_as_was_reported()
     assert interval(TOOL) == (1_000_000_000, 8_000_000_000)
     assert interval(replace(TURN, reported_ms=2_500)) == (1_000_000_000, 3_500_000_000)
     assert interval(replace(TURN, ended_at=10)) == (1_000_000_000, 1_000_000_000)
+
+
+@pytest.mark.parametrize("kind", SPAN_TYPES)
+def test_a_time_that_the_protocol_cannot_say_is_the_last_one_that_it_can(kind: EventType) -> None:
+    last = (1 << 63) // 1_000_000 * 1_000_000
+    late = replace(
+        CHAT, event_type=kind, occurred_at=LATEST_MS, ended_at=LATEST_MS, result_at=LATEST_MS, reported_ms=LATEST_MS,
+        marks=(Mark(kind="retry", at=LATEST_MS),),
+    )  # fmt: skip
+
+    span = build_span(late, native_names=True)
+
+    assert span is not None
+    assert last - 1_000_000 <= span.start_time_unix_nano == span.end_time_unix_nano <= last
+    assert all(event.time_unix_nano <= last for event in span.events)
+    assert interval(replace(TURN, reported_ms=LATEST_MS)) == (1_000_000_000, span.end_time_unix_nano)
 
 
 def test_a_fact_without_any_time_is_no_span() -> None:

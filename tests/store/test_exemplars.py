@@ -72,6 +72,16 @@ def test_what_is_older_than_an_hour_gives_none() -> None:
     assert feed.store.exemplars.all() == {}
 
 
+def test_what_is_more_than_an_hour_ahead_gives_none() -> None:
+    session, *_ = with_a_call()
+    feed = live_feed(now_ms=START_MS - RECENT_MS - 1)
+
+    feed.read(session)
+
+    assert feed.observed(names.TOOL_DURATION) == 1
+    assert feed.store.exemplars.all() == {}
+
+
 def test_a_sub_agents_call_points_into_the_turn_that_launched_it() -> None:
     session = Session("s", version="2.1.230")
     session.prompt("hello")

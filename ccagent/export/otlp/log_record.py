@@ -13,7 +13,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeL
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from ccagent.export.otlp.attributes import AttributeValue
-from ccagent.export.otlp.spans import NANOSECONDS, SCOPE, encode_attributes
+from ccagent.export.otlp.spans import SCOPE, encode_attributes, nanoseconds
 from ccagent.export.otlp.wire import OF_LOG_RECORD, encoded
 from ccagent.export.privacy import cut
 
@@ -48,7 +48,7 @@ class Entry:
 
 def encode(entry: Entry) -> LogRecord:
     """The entry as OTLP. It counts as observed when it happened: any other time would differ at a resend."""
-    at = max(0, entry.at_ms) * NANOSECONDS
+    at = nanoseconds(entry.at_ms)
     record = LogRecord(
         time_unix_nano=at,
         observed_time_unix_nano=at,

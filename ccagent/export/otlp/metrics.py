@@ -27,7 +27,7 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import (
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from ccagent.export.otlp.attributes import AttributeValue
-from ccagent.export.otlp.spans import NANOSECONDS, SCOPE, encode_attributes
+from ccagent.export.otlp.spans import NANOSECONDS, SCOPE, encode_attributes, nanoseconds
 from ccagent.metrics.exemplars import Exemplar as MetricExemplar
 from ccagent.metrics.snapshot import Family, Point, Snapshot
 from ccagent.metrics.spec import Kind
@@ -94,7 +94,7 @@ def _exemplar(one: MetricExemplar) -> Exemplar:
     return Exemplar(
         trace_id=bytes.fromhex(one.trace),
         span_id=bytes.fromhex(one.span),
-        time_unix_nano=max(0, one.at_ms) * NANOSECONDS,
+        time_unix_nano=nanoseconds(one.at_ms),
         as_double=one.value,
     )
 

@@ -10,6 +10,14 @@ from ccagent.facts.model import KEY_PREFIXES, EventType
 NANOSECONDS: Final = 1_000_000
 """Nanoseconds in a millisecond."""
 
+LATEST_MS: Final = ((1 << 63) - 1) // NANOSECONDS
+"""In April 2262. OTLP keeps a time in 64 bits without a sign, receivers in 64 with one; transcripts may name any year."""
+
+
+def nanoseconds(moment_ms: int) -> int:
+    """A time in ms UTC as OTLP has it: what it cannot say becomes the first or the last moment that it can."""
+    return min(max(0, moment_ms), LATEST_MS) * NANOSECONDS
+
 
 def trace_key(fact: ClosedFact) -> str:
     """The content key whose trace the fact belongs to: its turn, else its unlinked sub-agent, else itself."""
@@ -55,4 +63,4 @@ def interval(fact: ClosedFact) -> tuple[int, int] | None:
         end = fact.result_at
     else:
         end = fact.ended_at if fact.ended_at is not None else start
-    return max(0, start) * NANOSECONDS, max(0, start, end) * NANOSECONDS
+    return nanoseconds(start), nanoseconds(max(start, end))

@@ -27,7 +27,7 @@ from ccagent.export.otlp.attributes import (
 )
 from ccagent.export.otlp.closed import SPAN_TYPES, ClosedFact
 from ccagent.export.otlp.native_names import native_attributes
-from ccagent.export.otlp.placing import NANOSECONDS, interval, parent_key, trace_key
+from ccagent.export.otlp.placing import NANOSECONDS, interval, nanoseconds, parent_key, trace_key
 from ccagent.export.otlp.span_events import moments
 from ccagent.export.otlp.wire import encoded
 from ccagent.export.privacy import NATIVE_ATTRIBUTES, cut, permit
@@ -43,6 +43,7 @@ __all__ = [
     "build_span",
     "encode_attributes",
     "interval",
+    "nanoseconds",
     "parent_key",
     "trace_key",
     "trace_request",
@@ -108,7 +109,7 @@ def build_span(fact: ClosedFact, policy: Policy | None = None, *, native_names: 
     span.MergeFromString(attributes)
     for moment in moments(fact):
         span.events.add(
-            time_unix_nano=max(0, moment.at) * NANOSECONDS,
+            time_unix_nano=nanoseconds(moment.at),
             name=moment.name,
             attributes=encode_attributes(permit(moment.attributes)),
         )
