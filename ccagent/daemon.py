@@ -25,6 +25,7 @@ from ccagent.git_history import Histories
 from ccagent.logs import configure, get_logger
 from ccagent.machine import host_id
 from ccagent.metrics import names as metric
+from ccagent.metrics.ledger import Exportable
 from ccagent.metrics.snapshot import Snapshot
 from ccagent.native_telemetry import beside, choose, detect
 from ccagent.otlp_settings import OtlpSettings, resolve, tier_in_force
@@ -180,12 +181,11 @@ class Daemon:
         self.following.wake.set()
         self.store.leave()
 
-    def _exportable(self) -> Callable[[str | None], bool]:
-        """Whether facts of a folder may leave, as booked with each total (its own resolver: one thread a resolver)."""
+    def _exportable(self) -> Exportable:
+        """Whether work may leave, by folder and project, as booked with each total (one thread a resolver: its own)."""
         from ccagent.export.privacy import TierResolver
 
-        tiers = TierResolver(self.settings.personal_tier, self.clock.now_ms)
-        return lambda cwd: tiers.tier(cwd) >= 1
+        return TierResolver(self.settings.personal_tier, self.clock.now_ms).allows
 
     def _changed(self) -> None:
         self.scheduling.changed()

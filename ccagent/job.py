@@ -15,6 +15,7 @@ from ccagent.errors import InstanceRunningError
 from ccagent.follow.roots import default_roots
 from ccagent.intake import STEP_BYTES
 from ccagent.machine import host_id
+from ccagent.metrics.ledger import Exportable
 from ccagent.native_telemetry import choose, detect
 from ccagent.otlp_settings import resolve
 from ccagent.paths import home
@@ -127,8 +128,7 @@ class Job:
         """Make stale rollups anew; the number of quarter hours that they lie in."""
         return Scheduling(self.store, self.zone, Live(), self.clock, None).refresh()
 
-    def _exportable(self) -> Callable[[str | None], bool]:
+    def _exportable(self) -> Exportable:
         from ccagent.export.privacy import TierResolver
 
-        tiers = TierResolver(resolve(self.config, self._env).personal_tier, self.clock.now_ms)
-        return lambda cwd: tiers.tier(cwd) >= 1
+        return TierResolver(resolve(self.config, self._env).personal_tier, self.clock.now_ms).allows

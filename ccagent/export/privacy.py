@@ -198,9 +198,19 @@ class TierResolver:
         """The project files that took part lately, with the tier that they come to."""
         return {file: effective(said.tier, self._personal) for said, _ in self._cache.values() for file in said.files}
 
-    def tier(self, cwd: str | None) -> int:
-        """The effective tier of work done in `cwd`; None or a path of another system has no project file."""
-        return effective(self._said(cwd).tier, self._personal) if self._personal else 0
+    def tier(self, cwd: str | None, project: str | None = None) -> int:
+        """The effective tier of work done in `cwd` for `project` (a path), the lower one of both folders; None or a path
+        of another system has no project file."""
+        if not self._personal:
+            return 0
+        tier = effective(self._said(cwd).tier, self._personal)
+        if tier == 0 or project is None or project == cwd:
+            return tier
+        return min(tier, effective(self._said(project).tier, self._personal))
+
+    def allows(self, cwd: str | None, project: str | None) -> bool:
+        """Whether anything may leave of work done in `cwd` for `project`."""
+        return self.tier(cwd, project) >= 1
 
     def policy(self, cwd: str | None, project: str | None) -> Policy:
         """What may leave of work done in `cwd` for `project` (a path): the lower tier of both folders."""

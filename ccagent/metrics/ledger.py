@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 LLM_REQUEST: Final = int(EventType.LLM_REQUEST)
 TOOL_CALL: Final = int(EventType.TOOL_CALL)
 
-Exportable = Callable[[str | None], bool]
-"""Whether what happened in that cwd may leave the machine."""
+Exportable = Callable[[str | None, str | None], bool]
+"""Whether what happened in that cwd, in work on that project (a path), may leave the machine."""
 
 TypesOf = Callable[[Collection[str]], Mapping[str, str]]
 """Ids of sub-agents → their types, of those that are known."""
@@ -107,7 +107,7 @@ class Ledger:
     def change(self, old: tuple[Partial, Settled, int] | None, fact: Partial, settled: Settled, closing: bool) -> int:
         """Book what `fact` is more than `old` (its row before, with what was booked of its cost); `closing` when it
         closes with this change. The cost booked so far, micro-dollars."""
-        leaves = self.leaves(fact.context.cwd)
+        leaves = self.leaves(fact.context.cwd, fact.context.project)
         before = old[0] if old is not None else None
         kind = fact.type
         if before is not None and before.name != fact.name and before.name is not None:

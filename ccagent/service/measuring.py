@@ -122,15 +122,15 @@ class Measuring:
                     self._slow, self._commits = self._slowly(conn, now, apart), commits
         local |= _sessions(sessions, apart)
         leaving |= _sessions(
-            {kind: [row for row in rows if self.leaves(row.cwd)] for kind, rows in sessions.items()}, apart
+            {kind: [row for row in rows if self.leaves(row.cwd, row.project)] for kind, rows in sessions.items()}, apart
         )
         self.found = Measured(local | self._costly | self._slow[0], leaving | self._slow[1], apart)
 
     def _slowly(self, conn: Connection, now: int, apart: bool) -> tuple[Values, Values]:
         known, loose = standing.tasks(conn, now), standing.loose(conn)
         local = _tasks(known, apart) | _progress(known, apart)
-        leaving = _tasks([row for row in known if self.leaves(row.cwd)], apart)
-        for values, rows in ((local, loose), (leaving, [row for row in loose if self.leaves(row.cwd)])):
+        leaving = _tasks([row for row in known if self.leaves(row.cwd, row.project)], apart)
+        for values, rows in ((local, loose), (leaving, [row for row in loose if self.leaves(row.cwd, row.project)])):
             values[metric.THREADS_UNRESOLVED, ()] = sum(row.unresolved for row in rows)
             values[metric.THREADS_ORPHANED, ()] = sum(row.orphaned for row in rows)
         return local, leaving

@@ -371,8 +371,9 @@ class Ingest(Work):
 
     def _may_leave(self, batch: Batch) -> bool:
         """Whether what was read may be counted elsewhere: it names folders, and each of them allows that."""
-        folders = {fact.context.cwd for facts in batch.facts.values() for fact in facts.values()} - {None}
-        return bool(folders) and all(self.ledger.leaves(folder) for folder in folders)
+        contexts = (fact.context for facts in batch.facts.values() for fact in facts.values())
+        places = {(one.cwd, one.project) for one in contexts if one.cwd is not None}
+        return bool(places) and all(self.ledger.leaves(*place) for place in places)
 
     def quarantine(self, lines: Iterable[tuple[int, int, int, bytes, str, int]]) -> None:
         """Bad lines: (file id, offset, length, hash, reason, objects recovered). The same line again adds nothing."""

@@ -97,7 +97,7 @@ def _measure_history(work: Work) -> None:
     work.contexts.learn(row[rows.CONTEXT] for row in found)
     work.names.learn(row[column] for row in found for column in rows.NAMED)
     facts = [rows.read(row, work.names, work.contexts) for row in found]
-    delivered = [(fact, work.ledger.leaves(fact.context.cwd)) for fact in facts]
+    delivered = [(fact, work.ledger.leaves(fact.context.cwd, fact.context.project)) for fact in facts]
     measure_deliveries(work, work.ledger.occurrences, delivered)
 
 

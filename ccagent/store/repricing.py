@@ -160,7 +160,7 @@ class Repricing:
             return
         tokens = sum(token_kinds(fact))
         model = state.budget.admit(names.UNPRICED_TOKENS, "model", fact.name or "")
-        key = orjson.dumps([model, state.ledger.leaves(fact.context.cwd)]).decode()
+        key = orjson.dumps([model, state.ledger.leaves(fact.context.cwd, fact.context.project)]).decode()
         cursor.unpriced[key] = cursor.unpriced.get(key, 0) + (tokens if after is None else -tokens)
 
     def _end(self, state: Ingest) -> bool:

@@ -27,7 +27,7 @@ class Sent:
         """Count a fact that no longer is what its row said `before`, if that has been sent; whether it has."""
         state, host, closed = self._state, before[rows.CLOSED_HOST], before[rows.CLOSED_SEQ]
         concerned = [one for one in self._destinations if fact.type in SENT_TYPES[one[1]]]
-        if closed is None or not concerned or not state.ledger.leaves(fact.context.cwd):
+        if closed is None or not concerned or not state.ledger.leaves(fact.context.cwd, fact.context.project):
             return False
         left = False
         for destination, signal in concerned:

@@ -38,17 +38,17 @@ _LAUNCHED: Final = (
 )
 _OWN: Final = " OR ".join(f"SUBSTR(f.native, 1, {len(word)}) = '{word}'" for word in CLIENT_AGENTS)
 _THREADS: Final = (
-    "SELECT w.value, COUNT(*) FILTER (WHERE r.launched = 1 AND r.status ="
+    "SELECT p.value, w.value, COUNT(*) FILTER (WHERE r.launched = 1 AND r.status ="
     f" {int(Status.OPEN)}), COUNT(*) FILTER (WHERE r.launched = 0 AND r.own = 0) FROM (SELECT f.context, f.status,"
     f" CASE WHEN {_LAUNCHED} THEN 1 ELSE 0 END AS launched, CASE WHEN {_OWN} THEN 1 ELSE 0 END AS own FROM fact f"
     f" WHERE f.type = {int(EventType.SUBAGENT_RUN)}) r JOIN context c ON c.id = r.context"
-    " LEFT JOIN name w ON w.id = c.cwd WHERE c.session IS NOT NULL GROUP BY 1"
+    f" {_PLACE} WHERE c.session IS NOT NULL GROUP BY 1, 2"
 )
 _SHELLS: Final = (
-    "SELECT w.value, COUNT(*), 0 FROM fact f JOIN name tool ON tool.id = f.name JOIN context c ON c.id = f.context"
-    f" LEFT JOIN name w ON w.id = c.cwd WHERE f.type = {int(EventType.TOOL_CALL)} AND f.status = {int(Status.OK)}"
+    "SELECT p.value, w.value, COUNT(*), 0 FROM fact f JOIN name tool ON tool.id = f.name JOIN context c ON c.id = f.context"
+    f" {_PLACE} WHERE f.type = {int(EventType.TOOL_CALL)} AND f.status = {int(Status.OK)}"
     f" AND (f.flags & {int(Flag.DIRECT | Flag.BACKGROUND)}) = {int(Flag.DIRECT | Flag.BACKGROUND)}"
-    f" AND COALESCE(f.ended_at, 0) = 0 AND c.session IS NOT NULL AND tool.value IN {SHELLS} GROUP BY 1"
+    f" AND COALESCE(f.ended_at, 0) = 0 AND c.session IS NOT NULL AND tool.value IN {SHELLS} GROUP BY 1, 2"
 )
 _LOW_LINKS: Final = (
     f"SELECT target_kind, COUNT(*) FROM link WHERE kind = {int(Target.SESSION)} AND confidence < {LOW} GROUP BY 1"
@@ -79,8 +79,9 @@ class Tasks(NamedTuple):
 
 
 class Loose(NamedTuple):
-    """Threads of one folder: those without an end, and those without a beginning."""
+    """Threads of one project and folder: those without an end, and those without a beginning."""
 
+    project: str | None
     cwd: str | None
     unresolved: int
     orphaned: int

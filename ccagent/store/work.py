@@ -150,7 +150,7 @@ class Work:
     def stale(self, fact: Partial, closed_host: int, closed_seq: int) -> None:
         """A fact changed after it closed: whoever has its span or log record has an older one."""
         concerned = [one for one in self.destinations if fact.type in SENT_TYPES[one[1]]]
-        if concerned and self.ledger.leaves(fact.context.cwd):
+        if concerned and self.ledger.leaves(fact.context.cwd, fact.context.project):
             for destination, signal in concerned:
                 # what lies behind the cursor was sent; what is still before it goes out as it is now
                 if closed_seq <= sent_up_to(self.conn, destination, signal, closed_host):

@@ -51,9 +51,9 @@ class _RefusedError(Exception):
         self.facts = facts
 
 
-def nothing_leaves(cwd: str | None) -> bool:
+def nothing_leaves(cwd: str | None, project: str | None) -> bool:
     """The default: no destination was named, so nothing is booked as exportable."""
-    del cwd
+    del cwd, project
     return False
 
 

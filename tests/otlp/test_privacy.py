@@ -65,6 +65,21 @@ def test_the_lowest_of_several_files_holds(project: Path) -> None:
     assert resolver().tier(str(project / "src" / "deep")) == 0
 
 
+def test_the_file_of_a_project_bounds_its_worktrees_too(project: Path) -> None:
+    (project / PROJECT_FILE).write_text("tier = 0\n")
+    worktree = project / ".claude" / "worktrees" / "one"
+    worktree.mkdir(parents=True)
+    (worktree / ".git").write_text("gitdir: elsewhere\n")
+
+    found = resolver()
+
+    assert found.policy(str(worktree), str(project)).tier == found.tier(str(worktree), str(project)) == 0
+    assert not found.allows(str(worktree), str(project))
+    assert not found.allows(str(project), str(worktree))
+    assert found.allows(str(worktree), str(worktree))
+    assert not resolver(0).allows(str(worktree), str(worktree))
+
+
 def test_without_a_file_the_personal_tier_holds(project: Path) -> None:
     assert [resolver(personal).tier(str(project)) for personal in (None, 0, 1, 2)] == [0, 0, 1, 2]
     assert resolver(1).tier(None) == 1

@@ -57,7 +57,7 @@ def in_time(files: dict[str, bytes], chance: random.Random) -> Iterator[list[Pie
 
 def sending() -> Feed:
     """A feed whose destination has everything at once."""
-    feed = Feed(exportable=lambda cwd: True)
+    feed = Feed(exportable=lambda cwd, project: True)
     feed.store.send_to((("otlp", "traces"),))
 
     def ahead(conn: Any) -> None:

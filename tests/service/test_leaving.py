@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 
+from ccagent.export.privacy import PROJECT_FILE, TierResolver
 from ccagent.metrics import names as metric
+from ccagent.metrics.ledger import Exportable
 from ccagent.service.gauges import make_snapshot
 from ccagent.service.live import Live
 from ccagent.service.measuring import Measuring
@@ -25,12 +28,15 @@ UTC = ZoneInfo("UTC")
 Values = dict[tuple[str, tuple[str, ...]], Any]
 
 
-def leaves(cwd: str | None) -> bool:
+def public_one(cwd: str | None, project: str | None) -> bool:
     """Of these sessions one project may leave."""
-    return cwd == OTHER
+    return cwd == project == OTHER
 
 
-def taken(sessions: tuple[Session, ...], live: Live, *, exportable_only: bool, project_label: bool) -> Values:
+def taken(
+    sessions: tuple[Session, ...], live: Live, *, exportable_only: bool, project_label: bool,
+    leaves: Exportable = public_one,
+) -> Values:  # fmt: skip
     """Values of all metrics of facts, after all was taken in live and rolled up."""
     feed = Feed(exportable=leaves)
     feed.store.catch_up_done()
@@ -58,6 +64,25 @@ def taken(sessions: tuple[Session, ...], live: Live, *, exportable_only: bool, p
         for point in family.points
         if family.spec.from_facts
     }
+
+
+def test_a_project_that_stays_adds_nothing_from_a_worktree_of_its_own(live: Live, tmp_path: Path) -> None:
+    repository = tmp_path / "repository"
+    worktree = repository / ".claude" / "worktrees" / "one"
+    worktree.mkdir(parents=True)
+    (worktree / ".git").write_text("gitdir: elsewhere\n")
+    (repository / PROJECT_FILE).write_text("tier = 0\n")
+    private, public = working("one", 0, cwd=str(worktree)), working("two", 0, cwd=OTHER)
+    private.agent(agent_id="a1").request()
+    tiers = TierResolver(1, lambda: 0, network_mounts=lambda: ())
+
+    both, alone = (
+        taken(sessions, live, exportable_only=True, project_label=False, leaves=tiers.allows)
+        for sessions in ((private, public), (public,))
+    )
+
+    assert both == alone
+    assert sum(value[0] for (name, _), value in alone.items() if name == metric.TOKENS) > 0
 
 
 @pytest.mark.parametrize("project_label", [False, True])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from zoneinfo import ZoneInfo
 
@@ -11,6 +11,7 @@ import pytest
 from ccagent.metrics import names as metric
 from ccagent.metrics.catalogue import METRICS
 from ccagent.metrics.labels import BUDGETS, OVERFLOW
+from ccagent.metrics.ledger import Exportable
 from ccagent.service.live import Live
 from ccagent.service.measuring import QUICK_SECONDS, SLOW_SECONDS, Measuring
 from ccagent.store import rollups, standing
@@ -30,7 +31,7 @@ ATLAS, OTHER = "/home/demo/atlas", "/home/dev/other"
 
 def measuring(
     feed: Feed, live: Live, *, zone: ZoneInfo = UTC, projects: bool = False,
-    leaves: Callable[[str | None], bool] = lambda cwd: True,
+    leaves: Exportable = lambda cwd, project: True,
 ) -> Measuring:  # fmt: skip
     @contextmanager
     def reader() -> Iterator[Connection]:
@@ -118,8 +119,8 @@ def test_what_may_not_leave_adds_nothing_to_what_does(live: Live) -> None:
     both, alone = Feed().read(private, *others), Feed().read(*others)
     for feed in (both, alone):
         feed.clock.jump(START_MS + HOUR_MS)
-    found = measuring(both, live, projects=True, leaves=lambda cwd: cwd == OTHER)
-    without = measuring(alone, live, projects=True, leaves=lambda cwd: cwd == OTHER)
+    found = measuring(both, live, projects=True, leaves=lambda cwd, project: cwd == OTHER)
+    without = measuring(alone, live, projects=True, leaves=lambda cwd, project: cwd == OTHER)
 
     found.measure()
     without.measure()

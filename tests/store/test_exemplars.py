@@ -117,7 +117,7 @@ def test_what_was_rolled_back_leaves_none(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_what_may_leave_is_kept_apart() -> None:
     session, *_ = with_a_call()
-    feed = live_feed(exportable=lambda cwd: True)
+    feed = live_feed(exportable=lambda cwd, project: True)
 
     feed.read(session)
 

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("either_store")
 
 def sent_turn(**options: Any) -> tuple[Feed, Session]:
     """A store that has sent a finished request, and its session."""
-    feed = Feed(exportable=lambda cwd: True, **options)
+    feed = Feed(exportable=lambda cwd, project: True, **options)
     session = Session("stale", cwd="/home/demo/atlas", start=START_MS)
     session.prompt("one")
     session.assistant(text("a reply"), usage=Usage(output=5), message_id="msg_stale")
