@@ -187,7 +187,7 @@ class Exporting:
 
     def _tell(self, target: Destination) -> None:
         """Show how a destination is set up: whoever asks may have another environment."""
-        self.observed.note(target.name, target.signal, **set_up(target))
+        self.observed.begin(target.name, target.signal, **set_up(target))
 
     def _send_to(self, settings: OtlpSettings) -> None:
         """Changes in what left already are counted for whoever got it as a span or log record."""

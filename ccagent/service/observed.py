@@ -26,6 +26,7 @@ class Observed:
         self._booking = Booking()
         self._lock = threading.Lock()
         self._live = live
+        self._gone: set[str] = set()
 
     def exported(self, destination: str, signal: Signal, status: ExportStatus) -> None:
         """One request was answered, or was not."""
@@ -46,11 +47,19 @@ class Observed:
         """The state after a step."""
         self.note(destination, signal, state=str(state.value))
 
-    def note(self, destination: str, signal: str, **values: object) -> None:
-        """Show these values in `status`."""
+    def begin(self, destination: str, signal: str, **values: object) -> None:
+        """It is sent from now on; show these values of it."""
         with self._lock:
-            exports = dict(self._live.exports)
+            self._gone.discard(f"{destination}/{signal}")
+        self.note(destination, signal, **values)
+
+    def note(self, destination: str, signal: str, **values: object) -> None:
+        """Show these values in `status`; not of what is sent no longer, whose thread may still wait for an answer."""
+        with self._lock:
             key = f"{destination}/{signal}"
+            if key in self._gone:
+                return
+            exports = dict(self._live.exports)
             exports[key] = {**exports.get(key, {}), **values}
             self._live.exports = exports
 
@@ -72,8 +81,10 @@ class Observed:
     def forget(self, destination: str, signal: str) -> None:
         """It is sent no longer."""
         with self._lock:
+            key = f"{destination}/{signal}"
+            self._gone.add(key)
             exports = dict(self._live.exports)
-            exports.pop(f"{destination}/{signal}", None)
+            exports.pop(key, None)
             self._live.exports = exports
 
     def book(self, store: Writer) -> None:

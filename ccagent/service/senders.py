@@ -119,6 +119,8 @@ class SenderThread:
         self._wake.clear()
         now = self._clock.now_ms()
         step = self._ticking.tick(now)
+        if self._stop.is_set():
+            return
         values: dict[str, Any] = {}
         if self._outbox is not None and step.outcome != "sent":
             values["backlog"] = self._outbox.backlog(now)

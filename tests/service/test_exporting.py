@@ -23,7 +23,7 @@ from ccagent.store.connection import scalar
 from ccagent.store.open import open_reader
 from ccagent.store.sqlite import SqliteStore
 from tests.daemon.rig import small_session, until
-from tests.otlp.receiver import Running, http_receiver
+from tests.otlp.receiver import Answer, Running, http_receiver
 from tests.transcripts import Tree
 
 
@@ -85,6 +85,38 @@ def test_stopped_senders_end_their_threads(exporting: Callable[..., Exporting], 
     senders.stop(5.0)
 
     until(lambda: threading.active_count() <= before + 1, "the threads have ended")  # the receiver keeps one
+
+
+def test_a_destination_that_left_is_shown_no_more_though_its_answer_is_still_waited_for(
+    exporting: Callable[..., Exporting], collector: Running, store: SqliteStore, tree: Tree, live: Live
+) -> None:
+    take_in(store, tree, "one")
+    collector.received.rule = lambda _request: Answer(silent=True)
+    senders = exporting(collector.http, **{"otlp.timeout_seconds": 1.5, "otlp.signals": ("traces",)})
+    senders.start(guard)
+    try:
+        until(lambda: len(collector.received.offered) == 1, "an answer is waited for", 4.0)
+
+        senders.reload(resolve(load({"database": store.path}, {}), {}))
+
+        until(lambda: not any(one.name.startswith("export-otlp") for one in threading.enumerate()), "it has ended", 4.0)
+        assert live.exports == {}
+    finally:
+        senders.stop(1.0)
+
+
+def test_a_destination_that_comes_back_is_shown_again(
+    exporting: Callable[..., Exporting], store: SqliteStore, live: Live
+) -> None:
+    senders = exporting("http://127.0.0.1:9")
+    settings = resolve(load({"otlp.endpoint": "http://127.0.0.1:9", "database": store.path}, {}), {})
+
+    senders.reload(resolve(load({"database": store.path}, {}), {}))
+    gone = dict(live.exports)
+    senders.reload(settings)
+
+    assert gone == {}
+    assert live.exports["otlp/traces"]["endpoint"] == "http://127.0.0.1:9"
 
 
 def test_draining_says_what_could_not_be_sent(
