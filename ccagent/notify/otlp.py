@@ -43,7 +43,6 @@ class OtlpChannel:
         resource: Mapping[str, AttributeValue],
         version: str,
         placed: Callable[[Message], Placed | None],
-        hide: Callable[[Destination, str], str] = lambda destination, text: text,
     ) -> None:
         self._senders: dict[str, tuple[Destination, Sender]] = {
             one.key: (one, make_sender(one)) for one in destinations
@@ -51,7 +50,6 @@ class OtlpChannel:
         self._resource = resource
         self._version = version
         self._placed = placed
-        self._hide = hide
         self._taken: set[tuple[str, str]] = set()
 
     def deliver(self, messages: Sequence[Message]) -> Verdict:
@@ -82,7 +80,7 @@ class OtlpChannel:
             return None
         request = log_request([encode(entry_of(one)) for one in due], self._resource, self._version)
         answer = sender.send("logs", request)
-        said = self._hide(destination, f"{destination.name}: {answer.message}")
+        said = f"{destination.name}: {answer.message}"
         if answer.kind is Kind.ADVANCE and not answer.rejected:
             self._taken |= {(destination.key, one.message.key) for one in due}
             return None

@@ -10,7 +10,7 @@ from ccagent import __version__
 from ccagent.alerts.rule import Scope
 from ccagent.clock import Clock
 from ccagent.config_channels import ChannelConfig
-from ccagent.config_reference import MASK, masked_url
+from ccagent.config_reference import masked_url
 from ccagent.notify.channel import Channel
 from ccagent.outgoing import resource_of
 from ccagent.store.alert_places import places
@@ -20,16 +20,12 @@ from ccagent.store.writer import Writer
 if TYPE_CHECKING:
     from ccagent.alerts.message import Message
     from ccagent.notify.placing import Folder, Placed
-    from ccagent.otlp_destination import Destination
     from ccagent.otlp_settings import OtlpSettings
 
 Reader = Callable[[], AbstractContextManager[Any]]
 
 OPEN_TIER: Final = 2
 """A personal tier that lowers nothing: what is left is what projects say."""
-
-SECRET_LENGTH: Final = 6
-"""Shorter values of headers are words; taking them out would make a problem unreadable."""
 
 
 def check_channel(config: ChannelConfig) -> None:
@@ -130,15 +126,4 @@ def _otlp(settings: OtlpSettings, store: Writer, reader: Reader, clock: Clock) -
     def placed(message: Message) -> Placed | None:
         return place(message, folders(message.scope, message.place), tiers)
 
-    return OtlpChannel(
-        settings.of("logs"), resource_of(settings, store.instance_id), __version__, placed, without_secrets
-    )
-
-
-def without_secrets(destination: Destination, text: str) -> str:
-    """Without the destination's secrets: receivers repeat what they refuse."""
-    for value in destination.headers.values():
-        for part in (value, value.rpartition(" ")[2]):
-            if len(part) >= SECRET_LENGTH:
-                text = text.replace(part, MASK)
-    return text
+    return OtlpChannel(settings.of("logs"), resource_of(settings, store.instance_id), __version__, placed)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ccagent.errors import StoreError
@@ -63,16 +62,14 @@ class Observed:
             exports[key] = {**exports.get(key, {}), **values}
             self._live.exports = exports
 
-    def tell(
-        self, destination: str, signal: str, circuit: Circuit, now_ms: int, hide: Callable[[str], str] = str
-    ) -> None:
-        """Show how it stands with a circuit, and what was sent lately; `hide` takes secrets out of a receiver's words."""
+    def tell(self, destination: str, signal: str, circuit: Circuit, now_ms: int) -> None:
+        """Show how it stands with a circuit, and what was sent lately."""
         wait = circuit.wait_ms(now_ms)
         self.note(
-            destination, signal, state=str(circuit.state.value), problem=hide(circuit.problem),
+            destination, signal, state=str(circuit.state.value), problem=circuit.problem,
             next_try_ms=now_ms + wait if wait else None,
             transitions=[
-                {"at_ms": one.at_ms, "from": str(one.before.value), "to": str(one.after.value), "reason": hide(one.reason)}
+                {"at_ms": one.at_ms, "from": str(one.before.value), "to": str(one.after.value), "reason": one.reason}
                 for one in circuit.history
             ],
             last_hour=circuit.recent.within("hour", now_ms), last_day=circuit.recent.within("day", now_ms),

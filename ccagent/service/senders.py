@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ccagent.clock import Clock
-from ccagent.config_reference import MASK
 from ccagent.errors import DamagedError, StoreError
 from ccagent.logs import get_logger
 from ccagent.service.observed import Observed
@@ -25,9 +24,6 @@ with one item as with fifty. A span is to be at the collector within three secon
 
 IDLE_SECONDS: Final = 5.0
 """Between two looks for closed facts that nobody announced; what is announced is looked for at once, or gathered for a moment."""
-
-SECRET_LENGTH: Final = 6
-"""Shorter values of headers are words; taking them out would make a problem unreadable."""
 
 STORE_SECONDS: Final = 2.0
 """Before a sender asks again a store that refused."""
@@ -104,10 +100,10 @@ class SenderThread:
         now = self._clock.now_ms()
         if self._outbox is None:
             step = self._ticking.tick(now)
-            return self._hide(self._ticking.circuit.problem) if step.outcome in ("failed", "waiting") else ""
+            return self._ticking.circuit.problem if step.outcome in ("failed", "waiting") else ""
         drained = self._outbox.drain_once(now)
         if drained.problem or not drained.backlog:
-            return self._hide(drained.problem)
+            return drained.problem
         return f"{drained.backlog} wait"
 
     def _begin(self, named_ms: int) -> None:
@@ -126,7 +122,7 @@ class SenderThread:
             values["backlog"] = self._outbox.backlog(now)
         name, signal = self.target.name, self.target.signal
         circuit = self._ticking.circuit
-        self._observed.tell(name, signal, circuit, now, self._hide)
+        self._observed.tell(name, signal, circuit, now)
         if circuit.state is not self._state:
             self._say(circuit)
         self._observed.note(name, signal, **values)
@@ -143,17 +139,9 @@ class SenderThread:
         tell = self._log.info if circuit.state == "active" else self._log.warning
         tell(
             "export.turned", destination=self.target.name, signal=self.target.signal, before=str(self._state.value),
-            after=str(circuit.state.value), problem=self._hide(circuit.problem),
+            after=str(circuit.state.value), problem=circuit.problem,
         )  # fmt: skip
         self._state = circuit.state
-
-    def _hide(self, text: str) -> str:
-        """Without the destination's secrets: receivers repeat what they refuse."""
-        for value in self.target.headers.values():
-            for part in (value, value.rpartition(" ")[2]):
-                if len(part) >= SECRET_LENGTH:
-                    text = text.replace(part, MASK)
-        return text
 
     def _until_stored(self, work: Callable[[], None]) -> None:
         """Do it, again where the store refuses."""

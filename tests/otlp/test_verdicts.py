@@ -13,9 +13,11 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from ccagent.export.otlp.outbox import Outbox
 from ccagent.export.otlp.sender import Destination, Sender, make_sender
 from ccagent.export.otlp.spans import trace_request
-from ccagent.export.otlp.verdict import Kind, Verdict
+from ccagent.export.otlp.verdict import MESSAGE_LIMIT, Kind, Verdict
+from tests.otlp.ledger import NOW, Ledger
 from tests.otlp.receiver import REQUESTS, Answer, Running, grpc_receiver
 
 Senders = Callable[..., Sender]
@@ -259,3 +261,36 @@ def test_a_certificate_that_went_away_is_a_verdict_and_no_end_of_a_thread(tmp_pa
         sender.close()
         assert verdict.kind in (Kind.RETRY, Kind.CONFIG)
         assert verdict.message
+
+
+SECRET = "kanarienvogel-9f8a7b6c5d4e3f2a1b0c"
+ECHO = f"what came was Bearer {SECRET}"
+
+
+@pytest.mark.parametrize("room", [len(ECHO), len(ECHO) - 1, len(ECHO) - 12, len(ECHO) - len(SECRET) + 6])
+@pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
+def test_what_a_receiver_repeats_of_a_header_is_masked_also_where_its_words_are_cut(
+    http: Running, grpc_: Running, senders: Senders, protocol: str, room: int
+) -> None:
+    running = http if protocol == "http/protobuf" else grpc_
+    padding = "x" * (MESSAGE_LIMIT - len("400 Bad Request: " if running is http else "INVALID_ARGUMENT: ") - room - 1)
+    words = f"{padding} {ECHO}"
+    running.received.rule = lambda _request: Answer(
+        status=400, content_type="text/plain", body=words.encode(), code=CODE.INVALID_ARGUMENT, details=words
+    )
+
+    verdict = senders(running, protocol, headers={"authorization": f"Bearer {SECRET}"}).send("traces", REQUEST)
+
+    assert verdict.kind is Kind.POISON
+    assert verdict.message.endswith("x what came was ****")
+
+
+def test_a_fact_that_is_set_aside_is_so_for_a_reason_without_secrets(
+    http: Running, senders: Senders, ledger: Ledger, outboxes: Callable[..., Outbox]
+) -> None:
+    ledger.tools(1)
+    http.received.rule = lambda _request: Answer(status=400, content_type="text/plain", body=ECHO.encode())
+
+    outboxes(senders(http, headers={"authorization": f"Bearer {SECRET}"})).drain_once(NOW)
+
+    assert [reason for _, reason in ledger.dead()] == ["poison: 400 Bad Request: what came was ****"]
