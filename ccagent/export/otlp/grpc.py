@@ -78,8 +78,9 @@ class GrpcSender:
             if verdict.kind in (Kind.RETRY, Kind.CONFIG):
                 self._drop(signal)
             return verdict
-        except (ConfigError, ValueError) as error:
-            # A header that gRPC cannot carry, a certificate that went away: somebody has to act.
+        except (ConfigError, ValueError, TypeError) as error:
+            # A header that gRPC cannot carry (no text where a name ends with -bin), a certificate that went away: somebody
+            # has to act.
             self._drop(signal)
             return Verdict(kind=Kind.CONFIG, message=clean(f"the call could not be made: {error}"))
         return accepted(answer)
