@@ -65,7 +65,10 @@ class SnapshotCollector(Collector):
 
 def render(snapshot: Snapshot, accept: str = "") -> tuple[bytes, str]:
     """The page for an Accept header, and its content type."""
-    encode, content_type = choose_encoder(accept)
+    try:
+        encode, content_type = choose_encoder(accept.replace('"', ""))  # a version may stand in quotes
+    except (TypeError, ValueError):  # or be none
+        encode, content_type = choose_encoder("")
     openmetrics = content_type.startswith(OPENMETRICS)
     parameters = dict(part.strip().partition("=")[::2] for part in content_type.split(";")[1:])
     if parameters.get("escaping", "") in PLAIN_ESCAPINGS and (not openmetrics or parameters["version"] == "1.0.0"):

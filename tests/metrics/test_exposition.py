@@ -123,6 +123,24 @@ def test_the_format_follows_the_accept_header(accept: str, content_type: str) ->
     assert render(some_page(), accept)[1].startswith(content_type)
 
 
+@pytest.mark.parametrize(
+    ("accept", "content_type"),
+    [
+        (
+            'application/openmetrics-text; version="1.0.0"; charset="utf-8"',
+            "application/openmetrics-text; version=1.0.0",
+        ),
+        ("application/openmetrics-text;version=newest", "text/plain; version=0.0.4"),
+        ("text/plain;version=1.x,*/*", "text/plain; version=0.0.4"),
+    ],
+)
+def test_a_version_in_quotes_counts_and_one_that_is_none_gets_the_older_text(accept: str, content_type: str) -> None:
+    body, said = render(some_page(), accept)
+
+    assert said.startswith(content_type)
+    assert b"ccagent_" in body
+
+
 def test_an_escaping_that_changes_names_is_honoured() -> None:
     body, _ = render(some_page(), "application/openmetrics-text;version=1.0.0;escaping=dots")
 
