@@ -49,7 +49,7 @@ class OtelEnvironment:
     @property
     def service_name(self) -> str:
         """OTEL_SERVICE_NAME, "" where it is not set."""
-        return self._get("OTEL_SERVICE_NAME")
+        return _readable(self._get("OTEL_SERVICE_NAME"))
 
     def endpoint(self, signal: str) -> tuple[str, str, bool] | None:
         """Give (variable, text, whether it is the signal's own) of the endpoint found for a signal."""
@@ -146,7 +146,7 @@ class OtelEnvironment:
         """Give OTEL_RESOURCE_ATTRIBUTES, percent-decoded, and the number of pieces that are no name=value."""
         attributes: dict[str, str] = {}
         bad = 0
-        for piece in self._get("OTEL_RESOURCE_ATTRIBUTES").split(","):
+        for piece in _readable(self._get("OTEL_RESOURCE_ATTRIBUTES")).split(","):
             name, equals, value = piece.partition("=")
             if equals and name.strip():
                 attributes[name.strip()] = unquote(value.strip())
@@ -173,6 +173,11 @@ class OtelEnvironment:
 
     def _get(self, name: str) -> str:
         return self._env.get(name, "").strip()
+
+
+def _readable(text: str) -> str:
+    """The text with a mark in the place of each byte that is no UTF-8: a request can hold nothing else."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _positive(name: str, text: str, notices: list[str]) -> float | None:

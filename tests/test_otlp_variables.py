@@ -9,10 +9,12 @@ import pytest
 
 from ccagent.config import load
 from ccagent.config_keys import KEY_BY_NAME
+from ccagent.export.otlp.spans import encode_attributes
 from ccagent.otlp_destination import Destination
 from ccagent.otlp_environment import Limits
 from ccagent.otlp_settings import OtlpSettings, resolve
 from ccagent.otlp_variables import VARIABLES
+from ccagent.outgoing import resource_of
 
 SIGNALS = ("TRACES", "METRICS", "LOGS")
 HERE = {"HOME": "/home/ada", "CCAGENT_PRIVACY_TIER": "1"}
@@ -143,6 +145,16 @@ def test_the_service_name_goes_before_that_of_the_attributes(name: str) -> None:
     assert settle(env).service_name == "theirs"
     assert settle(env | {name: "mine"}).service_name == "mine"
     assert settle(AT | {name: "claude-code"}).service_name == "ccagent"
+
+
+@each_of("OTEL_RESOURCE_ATTRIBUTES")
+def test_bytes_that_are_no_utf_8_are_replaced(name: str) -> None:
+    settings = settle(AT | {name: "team=caf\udce9,k\udce9=v", "OTEL_SERVICE_NAME": "caf\udce9"})
+
+    assert settings.service_name == "caf\ufffd"
+    assert settings.resource_attributes == {"team": "caf\ufffd", "k\ufffd": "v"}
+    sent = encode_attributes(resource_of(settings, "one"))
+    assert "caf\ufffd" in {pair.value.string_value for pair in sent if pair.key == "service.name"}
 
 
 @each_of("OTEL_RESOURCE_ATTRIBUTES")
