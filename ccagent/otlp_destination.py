@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,9 @@ Protocol = Literal["grpc", "http/protobuf"]
 
 Compression = Literal["gzip", "none"]
 
+_HEADER_NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
+"""What both protocols can carry."""
+
 USER_AGENT: Final = "ccagent-otlp"
 """What ccagent calls itself there."""
 
@@ -21,6 +25,11 @@ TIMEOUT_SECONDS: Final = 10.0
 
 INTERVAL_SECONDS: Final = 60.0
 """Between two requests of metrics; OTEL_METRIC_EXPORT_INTERVAL's default."""
+
+
+def sendable(name: str, value: str) -> bool:
+    """Whether a header can be sent over both protocols."""
+    return _HEADER_NAME.fullmatch(name) is not None and value.isascii() and value.isprintable()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

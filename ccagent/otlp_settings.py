@@ -23,7 +23,7 @@ from ccagent.config_file import DESTINATIONS, UNNAMED
 from ccagent.config_values import header_pairs
 from ccagent.errors import ConfigError
 from ccagent.export.project_files import NAME_LIMIT, is_name
-from ccagent.otlp_destination import Compression, Destination, Protocol, Signal
+from ccagent.otlp_destination import Compression, Destination, Protocol, Signal, sendable
 from ccagent.otlp_endpoint import Endpoint, parse_endpoint
 from ccagent.otlp_environment import Limits, OtelEnvironment
 
@@ -299,7 +299,12 @@ def _headers(
         pairs, bad = header_pairs(text)
         if bad:
             notices.append(f"{variable}: {bad} of its pieces are no name=value and are left out")
-        headers.update(pairs)
+        notices.extend(
+            f"{variable}: the header {name!r} has a name or value that cannot be sent and is left out"
+            for name, value in pairs.items()
+            if not sendable(name, value)
+        )
+        headers.update((name, value) for name, value in pairs.items() if sendable(name, value))
     headers.update(config.otlp.headers)
     return headers
 

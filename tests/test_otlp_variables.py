@@ -9,6 +9,7 @@ import pytest
 
 from ccagent.config import load
 from ccagent.config_keys import KEY_BY_NAME
+from ccagent.export.otlp.sender import make_sender
 from ccagent.export.otlp.spans import encode_attributes
 from ccagent.otlp_destination import Destination
 from ccagent.otlp_environment import Limits
@@ -145,6 +146,18 @@ def test_the_service_name_goes_before_that_of_the_attributes(name: str) -> None:
     assert settle(env).service_name == "theirs"
     assert settle(env | {name: "mine"}).service_name == "mine"
     assert settle(AT | {name: "claude-code"}).service_name == "ccagent"
+
+
+@each_of("OTEL_EXPORTER_OTLP_HEADERS")
+def test_a_header_that_cannot_be_sent_is_told_and_left_out(name: str) -> None:
+    settings = settle(AT | {name: "good=one,x-team=caf%C3%A9,x+y=secret"})
+
+    assert {tuple(one.headers.items()) for one in settings.destinations} == {(("good", "one"),)}
+    assert all(make_sender(one) for one in settings.destinations)
+    assert [notice for notice in settings.notices if name in notice] == [
+        f"{name}: the header 'x-team' has a name or value that cannot be sent and is left out",
+        f"{name}: the header 'x+y' has a name or value that cannot be sent and is left out",
+    ]
 
 
 @each_of("OTEL_RESOURCE_ATTRIBUTES")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Protocol
@@ -11,15 +10,12 @@ from urllib.parse import SplitResult, urlsplit
 from ccagent.config_reference import MASK
 from ccagent.errors import ConfigError
 from ccagent.export.otlp.verdict import Verdict
-from ccagent.otlp_destination import Destination, Signal
+from ccagent.otlp_destination import Destination, Signal, sendable
 from ccagent.otlp_endpoint import is_loopback
 
 if TYPE_CHECKING:
     from ccagent.export.otlp.payload import Sendable
 __all__ = ["Destination", "Sender", "Signal", "check_url", "is_loopback", "make_sender"]
-
-HEADER_NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
-"""What both protocols can carry."""
 
 SECRET_LENGTH: Final = 6
 """Shorter values of headers are words; taking them out would make a problem unreadable."""
@@ -44,7 +40,7 @@ def make_sender(destination: Destination) -> Sender:
     for signal, url in destination.urls.items():
         check_url(url, f"the {signal} endpoint", insecure=destination.insecure)
     for header, value in destination.headers.items():
-        if not HEADER_NAME.fullmatch(header) or not value.isascii() or not value.isprintable():
+        if not sendable(header, value):
             raise ConfigError(f"the OTLP header {header!r} has a name or value that cannot be sent; correct it")
     for what in (destination.certificate, destination.client_certificate, destination.client_key):
         if what is not None and not what.is_file():
