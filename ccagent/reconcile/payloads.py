@@ -147,12 +147,14 @@ def _texts(values: Iterable[object]) -> tuple[Value, ...]:
 
 
 def _milliseconds(nanoseconds: object) -> int | None:
+    """A time of OTLP's JSON; None where it is none, as is one of more than the 64 bits that it has in protobuf."""
     if not isinstance(nanoseconds, str | int):
         return None
     try:
-        return int(nanoseconds) // MILLISECOND or None
+        found = int(nanoseconds)
     except ValueError:
         return None
+    return found // MILLISECOND or None if 0 < found < 1 << 64 else None
 
 
 def _object(value: object) -> Mapping[str, Any]:

@@ -185,6 +185,21 @@ def test_a_file_that_is_being_written_is_taken_as_far_as_it_goes(ground: Ground)
         assert found["payloads"] == {"taken": 1, "bad": 1}
 
 
+@pytest.mark.parametrize("moment", ["99999999999999999999999", str(1 << 64), "-1", str(-(1 << 70)), "soon", ""])
+def test_a_time_that_is_none_is_left_out(ground: Ground, moment: str) -> None:
+    session = a_session("s")
+    ground.tree.write(session)
+    document = json.loads(telemetry.json_line(telemetry.logs([telemetry.api_request(telemetry.replies(session)[0])])))
+    for record in document["resourceLogs"][0]["scopeLogs"][0]["logRecords"]:
+        record["timeUnixNano"] = record["observedTimeUnixNano"] = moment
+    ground.file.write_text(json.dumps(document))
+
+    found = ground.answer()
+
+    assert (found["since"], found["until"]) == (None, None)
+    assert found["total"]["requests"]["both"] == 1
+
+
 @pytest.mark.parametrize("data", [b"hello\n", b"{}\n", b"\x00\x00\x00\x02ab", b'{"resourceLogs": 3'])
 def test_a_file_that_holds_no_telemetry_is_refused(
     ground: Ground, data: bytes, capsys: pytest.CaptureFixture[str]
