@@ -17,7 +17,7 @@ from ccagent.intake import STEP_BYTES
 from ccagent.machine import host_id
 from ccagent.metrics.ledger import Exportable
 from ccagent.native_telemetry import choose, detect
-from ccagent.otlp_settings import resolve
+from ccagent.otlp_settings import OtlpSettings, resolve
 from ccagent.paths import home
 from ccagent.planning import follow_conventions
 from ccagent.price_file import load_prices
@@ -96,11 +96,13 @@ class Job:
         except InstanceRunningError as error:
             raise InstanceRunningError(f"{error} ({self._hint})") from error
         try:
+            settings = resolve(self.config, self._env)
             self.store = open_store(
                 self.database, clock=self.clock, host_id=host_id(self.config), prices=load_prices(self.config),
-                exportable=self._exportable(), budgets=self.config.metrics.label_budgets,
+                exportable=self._exportable(settings), budgets=self.config.metrics.label_budgets,
             )  # fmt: skip
             try:
+                self.store.send_to(settings.item_targets)
                 switch(self.store, on=choose(self.config.compat, detect(self._env, self.roots)).on)
                 self.zone = keep_zone(self.store, self.config.rollups.timezone or local_zone(self._env))
                 self.guard = CrashGuard(self.database.sidecar, self.store.crash_lines())
@@ -128,7 +130,7 @@ class Job:
         """Make stale rollups anew; the number of quarter hours that they lie in."""
         return Scheduling(self.store, self.zone, Live(), self.clock, None).refresh()
 
-    def _exportable(self) -> Exportable:
+    def _exportable(self, settings: OtlpSettings) -> Exportable:
         from ccagent.export.privacy import TierResolver
 
-        return TierResolver(resolve(self.config, self._env).personal_tier, self.clock.now_ms).allows
+        return TierResolver(settings.personal_tier, self.clock.now_ms).allows

@@ -72,6 +72,11 @@ class OtlpSettings:
         """The destinations that get a signal."""
         return tuple(one for one in self.destinations if one.signal == signal)
 
+    @property
+    def item_targets(self) -> tuple[tuple[str, str], ...]:
+        """Name and signal of the destinations that get facts one by one, as spans or log records."""
+        return tuple((one.name, one.signal) for one in (*self.of("traces"), *self.of("logs")))
+
 
 def resolve(config: Config, env: Mapping[str, str]) -> OtlpSettings:
     """Give the settings of the export.

@@ -191,8 +191,7 @@ class Exporting:
 
     def _send_to(self, settings: OtlpSettings) -> None:
         """Changes in what left already are counted for whoever got it as a span or log record."""
-        sent = (*settings.of("traces"), *settings.of("logs"))
-        self._store.send_to(tuple((target.name, target.signal) for target in sent))
+        self._store.send_to(settings.item_targets)
 
     def _book(self) -> None:
         while not self._stop.wait(BOOK_SECONDS):

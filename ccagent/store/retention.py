@@ -33,6 +33,7 @@ from ccagent.store.ingest import Ingest
 from ccagent.store.retention_rules import Rules
 from ccagent.store.size import fact_density, used_bytes
 from ccagent.store.staleness import sealed_before
+from ccagent.store.unsent import count_unsent
 from ccagent.store.writer import Writer, set_meta
 
 if TYPE_CHECKING:
@@ -369,6 +370,7 @@ def _remove_keys(state: Ingest, keys: list[bytes], facts: int | None = None) -> 
     # What no timer has closed (its transcript is gone) closes now: outcomes are booked at the closing.
     still_open = rows.fetch(conn, f"JOIN {blobs} ON f.key = k.value WHERE f.closed_seq IS NULL", (listed,))
     close_rows(state, still_open)
+    count_unsent(state, listed)
     conn.execute(f"INSERT INTO pruned (key) SELECT k.value FROM {blobs} WHERE 1 = 1 ON CONFLICT DO NOTHING", (listed,))
     conn.execute(f"DELETE FROM contributor WHERE key IN (SELECT k.value FROM {blobs})", (listed,))
     conn.execute(f"DELETE FROM fact WHERE key IN (SELECT k.value FROM {blobs})", (listed,))

@@ -125,6 +125,36 @@ def test_what_an_exporter_has_not_sent_waits_a_week_longer() -> None:
     assert prune(feed, bound + 8 * DAY_MS).sessions == 1
 
 
+def waiting(feed: Feed) -> int:
+    """Closed facts that a span is made of."""
+    return len(outbox.closed_facts(feed.store.conn, feed.store.host, 0, 10_000))
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_what_goes_before_an_exporter_has_sent_it_is_counted(allowed: bool) -> None:
+    feed = filled(*two())
+    feed.store.ingest_state.ledger.leaves = lambda cwd, project: allowed
+    feed.store.send_to((("otlp", "traces"), ("otlp", "logs"), ("never named", "traces")))
+    export_cursor(feed, 0)
+    before = waiting(feed)
+
+    assert prune(feed, NOW).sessions == 1
+
+    gone = before - waiting(feed)
+    assert gone > 0
+    assert feed.counted("exports.dropped") == ({'["otlp","traces","expired"]': gone} if allowed else {})
+
+
+def test_what_goes_after_it_was_sent_is_not_counted() -> None:
+    feed = filled(*two())
+    feed.store.ingest_state.ledger.leaves = lambda cwd, project: True
+    feed.store.send_to((("otlp", "traces"),))
+    export_cursor(feed, outbox.last_closed(feed.store.conn, feed.store.host))
+
+    assert prune(feed, NOW).sessions == 1
+    assert feed.counted("exports.dropped") == {}
+
+
 def test_what_was_sent_does_not_wait() -> None:
     feed = filled(*two())
     export_cursor(feed, outbox.last_closed(feed.store.conn, feed.store.host))
