@@ -38,8 +38,8 @@ class Leaving:
     """Gives a snapshot's projects the names under which they leave. For one thread at a time.
 
     `policy` tells the name of a project's path, `number` makes one of a label where no path is known for it, or several
-    are. Two folders that would get the same name keep apart under numbers: what was added up for one label is never
-    added to another's.
+    are. Two folders that would get the same name keep apart under numbers, and so does one that calls itself what stands
+    for no project: what was added up for one label is never added to another's.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Leaving:
         for path in paths:
             label = project_label(path)
             name = self._policy(path, path).project
-            if name is None or names.setdefault(label, name) != name:
+            if name is None or name in KEPT or names.setdefault(label, name) != name:
                 shared.add(label)
         uses = Counter(names.values())
         return {label: name for label, name in names.items() if label not in shared and uses[name] == 1}

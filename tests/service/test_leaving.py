@@ -10,16 +10,19 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from ccagent.export.privacy import PROJECT_FILE, TierResolver
+from ccagent.export.privacy import PROJECT_FILE, Policy, TierResolver
 from ccagent.metrics import names as metric
+from ccagent.metrics.catalogue import METRICS
 from ccagent.metrics.ledger import Exportable
+from ccagent.metrics.snapshot import Family, Point, Snapshot
 from ccagent.service.gauges import make_snapshot
+from ccagent.service.leaving import Leaving
 from ccagent.service.live import Live
 from ccagent.service.measuring import Measuring
 from ccagent.store import rollups
 from ccagent.store.connection import Connection
-from tests.service.test_measuring import OTHER, at_day, with_tasks, working
-from tests.sources.feed import Feed
+from tests.service.test_measuring import ATLAS, OTHER, at_day, with_tasks, working
+from tests.sources.feed import START_MS, Feed
 from tests.transcripts import Session
 
 pytestmark = pytest.mark.usefixtures("either_store")
@@ -104,3 +107,32 @@ def test_a_project_that_stays_adds_nothing_to_what_leaves(live: Live, project_la
     assert sum(value[0] for (name, _), value in here.items() if name == metric.TOKENS) > sum(
         value[0] for (name, _), value in both.items() if name == metric.TOKENS
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("unknown", "number of atlas"),
+        ("_overflow_", "number of atlas"),
+        ("theirs", "number of atlas"),
+        ("mine", "mine"),
+    ],
+)
+def test_no_name_that_a_project_gives_itself_makes_one_series_of_two(name: str, shown: str) -> None:
+    spec = METRICS[metric.TURNS]
+    labels = ["atlas", "other", "unknown", "_overflow_"]
+    points = tuple(Point((*["ok"] * (len(spec.labels) - 1), project), 1, 1) for project in labels)
+    feed = Feed().read(working("one", 0, cwd=ATLAS), working("two", 0, cwd=OTHER))
+
+    @contextmanager
+    def reader() -> Iterator[Connection]:
+        yield feed.store.conn
+
+    def policy(cwd: str | None, project: str | None) -> Policy:
+        return Policy(tier=1, project={ATLAS: name, OTHER: "theirs"}[str(project)])
+
+    leaving = Leaving(reader, policy, lambda label: f"number of {label}")
+    (family,) = leaving.renamed(Snapshot(families=(Family(spec=spec, points=points),)), START_MS).families
+
+    other = "number of other" if name == "theirs" else "theirs"
+    assert [point.labels[-1] for point in family.points] == [shown, other, "unknown", "_overflow_"]
