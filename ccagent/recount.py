@@ -32,8 +32,8 @@ LIFETIMES: Final = ("ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens")
 SUMS: Final = (*TOKENS, "w5m", "w1h")
 """Names of a request's six counters, in the order in which they are kept."""
 
-COUNT_LIMIT: Final = 1 << 53
-"""A larger count is no count: not every reader of JSON keeps it exact."""
+COUNT_LIMIT: Final = 1 << 40
+"""A larger count is no count but a broken field."""
 
 PREFIXES: Final = {Kind.SESSION: "session:", Kind.REQUEST: "llm:", Kind.CALL: "tool:", Kind.COMPACTION: "compaction:"}
 """The key of a thing is the BLAKE2b-16 of its prefix and its id, as the store documents it."""

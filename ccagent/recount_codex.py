@@ -25,7 +25,7 @@ FIELDS: Final = (
 INPUT, CACHED, WRITE, OUTPUT = 0, 1, 2, 3
 
 PAUSE_MS: Final = 1_000
-COUNT_LIMIT: Final = 1 << 53
+COUNT_LIMIT: Final = 1 << 40
 
 UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", re.IGNORECASE)
 API_CALL: Final = re.compile(r"[A-Za-z]+_[A-Za-z0-9_-]{16,}")

@@ -12,7 +12,25 @@ import pytest
 from tests.transcripts import Session, Usage, spliced, text, tool_use, truncated, with_nuls
 from tests.verifying import Ground, busy
 
-ODD: tuple[Any, ...] = (None, True, False, 0, -1, 2**53, 2**53 + 1, 1.5, 3.0, "", "x", [], {}, [{}], ["a"], {"a": 1})
+ODD: tuple[Any, ...] = (
+    None,
+    True,
+    False,
+    0,
+    -1,
+    2**40,
+    2**40 + 1,
+    2**53,
+    1.5,
+    3.0,
+    "",
+    "x",
+    [],
+    {},
+    [{}],
+    ["a"],
+    {"a": 1},
+)
 SEEDS = range(12)
 
 

@@ -25,7 +25,7 @@ AGENTS_VIEW: Final = "agents_view"
 
 TOKEN_NAMES: Final = tuple(f"{kind}_tokens" for kind in KINDS)
 
-COUNT_LIMIT: Final = 1 << 53
+COUNT_LIMIT: Final = 1 << 40
 MICROUSD: Final = 1_000_000
 
 

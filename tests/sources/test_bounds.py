@@ -7,18 +7,22 @@ import json
 import random
 import time
 from collections.abc import Callable
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from ccagent.facts.batch import Batch
+from ccagent.metrics import names
 from ccagent.sources.base import CODEX
 from ccagent.sources.claude.carry import Carry, dump
 from ccagent.sources.claude.derive import Deriver
+from ccagent.sources.claude.records import COUNT_LIMIT
 from ccagent.sources.known import SOURCES
+from ccagent.store import rollups
 from tests.canaries import Canaries, shell_lines
 from tests.sources.codex_feed import Rollout
-from tests.sources.feed import derived
-from tests.transcripts import Json, Session, text, tool_use
+from tests.sources.feed import Feed, derived
+from tests.transcripts import Json, Session, Usage, text, tool_use
 
 CARRY_BYTES = 64 * 1024
 """Of a file in which calls are answered."""
@@ -268,3 +272,19 @@ def test_a_line_of_many_calls_makes_a_fact_or_two_of_each() -> None:
     assert time.monotonic() - start < SECONDS
     assert count < batch.size() < 2 * count
     assert len(dump(carry)) < CARRY_BYTES
+
+
+@pytest.mark.parametrize("tokens", [2**40, 2**40 + 1, 2**53, 2**63])
+def test_sums_of_the_largest_counts_stay_within_the_database(tokens: int) -> None:
+    session = Session("s")
+    session.prompt("hello")
+    for _ in range(200):
+        session.request(usage=Usage(input=tokens, output=tokens))
+    feed = Feed().read(session)
+
+    rollups.refresh(feed.store.conn, ZoneInfo("UTC"))
+
+    taken = tokens if tokens <= COUNT_LIMIT else 0
+    assert len(feed.events("llm.request")) == 200
+    assert feed.total(names.TOKENS) == 400 * taken
+    assert (feed.total(names.COST_USD) > 0) == (taken > 0)

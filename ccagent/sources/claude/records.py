@@ -10,8 +10,9 @@ from typing import Annotated, Any, Final
 
 from msgspec import Meta, Raw, Struct
 
-COUNT_LIMIT: Final = 2**53
-"""Largest count that every JSON reader keeps exact; more is a broken field, not a count."""
+COUNT_LIMIT: Final = 2**40
+"""A million millions; more is a broken field, not a count. Sums have to stay within 64 bits: a hundred thousand requests
+of so many tokens at the highest price do."""
 
 Count = Annotated[int, Meta(ge=0, le=COUNT_LIMIT)]
 NO_RAW: Final = Raw(b"")
