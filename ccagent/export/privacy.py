@@ -170,8 +170,7 @@ class TierResolver:
 
     Where several say something, the lowest tier and the nearest name hold. A file that cannot be read or understood
     means tier 0. `key` is the secret under which projects are numbered (without one they have no number), `identity`
-    what the owner is called at tier 2. `notices` collects what the owner should know, each sentence once. Not
-    for use by several threads at a time.
+    what the owner is called at tier 2. Not for use by several threads at a time.
     """
 
     def __init__(
@@ -183,7 +182,6 @@ class TierResolver:
         identity: str | None = None,
         network_mounts: Callable[[], tuple[str, ...]] = filesystem.network_mounts,
     ) -> None:
-        self.notices: list[str] = []
         self._personal = personal_tier
         self._now_ms = now_ms
         self.key = key
@@ -191,12 +189,23 @@ class TierResolver:
         self._network_mounts = network_mounts
         self._mounts: tuple[str, ...] = ()
         self._mounts_until = 0
-        self._cache: dict[str, tuple[Said, int]] = {}
+        self._cache: dict[str, tuple[Said, int, tuple[str, ...]]] = {}
 
     @property
     def files(self) -> dict[str, int]:
         """The project files that took part lately, with the tier that they come to."""
-        return {file: effective(said.tier, self._personal) for said, _ in self._cache.values() for file in said.files}
+        return {file: effective(said.tier, self._personal) for said, *_ in self._cache.values() for file in said.files}
+
+    @property
+    def notices(self) -> list[str]:
+        """What the owner should know of project files at present, each sentence once. A folder of which there is something
+        to say is looked at again when its time is over, so that what was corrected is said no longer."""
+        now = self._now_ms()
+        for folder, (_, until, told) in list(self._cache.items()):
+            if told and not 0 <= until - now <= CACHE_MS:
+                self._said(folder)
+        said = dict.fromkeys(sentence for *_, told in self._cache.values() for sentence in told)
+        return list(said)[:NOTICES]
 
     def tier(self, cwd: str | None, project: str | None = None) -> int:
         """The effective tier of work done in `cwd` for `project` (a path), the lower one of both folders; None or a path
@@ -238,16 +247,13 @@ class TierResolver:
             return held[0]
         if not 0 <= self._mounts_until - now <= CACHE_MS:
             self._mounts, self._mounts_until = self._network_mounts(), now + CACHE_MS
-        said = look(Path(os.path.normpath(folder)), self._mounts, self._notice)
+        told: list[str] = []
+        said = look(Path(os.path.normpath(folder)), self._mounts, told.append)
         if said.tier is not None and (self._personal or 0) > said.tier:
-            self._notice(
+            told.append(
                 f"the project in {folder} allows tier {said.tier}; the personal tier {self._personal} is lowered to it"
             )
         if len(self._cache) >= CACHE_ENTRIES:
             self._cache.clear()
-        self._cache[folder] = (said, now + CACHE_MS)
+        self._cache[folder] = (said, now + CACHE_MS, tuple(told))
         return said
-
-    def _notice(self, text: str) -> None:
-        if text not in self.notices and len(self.notices) < NOTICES:
-            self.notices.append(text)

@@ -70,7 +70,7 @@ class Exporting:
         self._guard: Guard | None = None
         self._books: threading.Thread | None = None
         self._prepared = threading.Lock()
-        self._files: dict[str, dict[str, int]] = {}
+        self._projects: dict[str, tuple[list[str], dict[str, int]]] = {}
         self._senders = {target.key: self._make(target, settings) for target in settings.destinations}
         for target in settings.destinations:
             self._tell(target)
@@ -102,7 +102,8 @@ class Exporting:
         for sender in gone:
             del self._senders[sender.target.key]
             self.observed.forget(sender.target.name, sender.target.signal)
-            self._files.pop(sender.target.key, None)
+            self._projects.pop(sender.target.key, None)
+        self._show_projects()
         self._senders |= fresh
         for sender in fresh.values():
             self._tell(sender.target)
@@ -153,12 +154,8 @@ class Exporting:
                     keep_acknowledgement(self._store, self._clock.now_ms())
 
         def told() -> None:
-            if tiers.notices:
-                self._live.problem("projects", "; ".join(tiers.notices))
-            self._files[target.key] = tiers.files
-            found = {file: tier for files in list(self._files.values()) for file, tier in files.items()}
-            if found != self._live.project_files:
-                self._live.project_files = found
+            self._projects[target.key] = tiers.notices, tiers.files
+            self._show_projects()
 
         if target.signal == "metrics":
             leaving = Leaving(self._reader, tiers.policy, lambda label: anonymous(label, tiers.key or ""))
@@ -188,6 +185,16 @@ class Exporting:
     def _tell(self, target: Destination) -> None:
         """Show how a destination is set up: whoever asks may have another environment."""
         self.observed.begin(target.name, target.signal, **set_up(target))
+
+    def _show_projects(self) -> None:
+        """Show what the files of projects say, as each sender has read them last."""
+        told = list(self._projects.values())
+        text = "; ".join(dict.fromkeys(one for notices, _ in told for one in notices)) or None
+        if text != self._live.problems.get("projects"):
+            self._live.problem("projects", text)
+        found = {file: tier for _, files in told for file, tier in files.items()}
+        if found != self._live.project_files:
+            self._live.project_files = found
 
     def _send_to(self, settings: OtlpSettings) -> None:
         """Changes in what left already are counted for whoever got it as a span or log record."""

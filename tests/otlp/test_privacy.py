@@ -134,6 +134,23 @@ def test_an_answer_is_kept_for_a_minute(project: Path) -> None:
     assert (before, kept, found.tier(str(project))) == (2, 2, 0)
 
 
+def test_what_was_corrected_is_said_no_longer(project: Path) -> None:
+    time = Time()
+    found = resolver(time=time)
+    (project / PROJECT_FILE).write_text("tier = seven\n")
+    found.tier(str(project))
+    found.tier(str(project / "src"))
+    wrong = found.notices
+    (project / PROJECT_FILE).write_text("tier = 2\n")
+
+    time.now += 59_000
+    kept = found.notices
+    time.now += 2_000
+
+    assert len(wrong) == 3  # the file, and either folder whose tier it lowers
+    assert (kept, found.notices) == (wrong, [])
+
+
 def test_a_network_mount_is_not_touched_and_means_tier_0(project: Path) -> None:
     found = TierResolver(2, Time(), network_mounts=lambda: (str(project),))
 

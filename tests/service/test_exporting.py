@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ccagent.clock import SystemClock
+from ccagent.clock import Clock, FakeClock, SystemClock
 from ccagent.config import load
 from ccagent.errors import ConfigError
 from ccagent.metrics import names as metric
@@ -42,10 +42,16 @@ def exporting(store: SqliteStore, live: Live) -> Callable[..., Exporting]:
         with open_reader(store.path) as conn:
             yield conn
 
-    def make(endpoint: str, **more: object) -> Exporting:
+    def make(endpoint: str, clock: Clock | None = None, **more: object) -> Exporting:
         flags = {"otlp.endpoint": endpoint, "otlp.protocol": "http/protobuf", "database": store.path, **more}
         return Exporting(
-            resolve(load(flags, {}), {}), store, reader, live, SystemClock(), "1", lambda: Snapshot(families=())
+            resolve(load(flags, {}), {}),
+            store,
+            reader,
+            live,
+            clock or SystemClock(),
+            "1",
+            lambda: Snapshot(families=()),
         )
 
     return make
@@ -101,6 +107,35 @@ def test_a_destination_that_left_is_shown_no_more_though_its_answer_is_still_wai
 
         until(lambda: not any(one.name.startswith("export-otlp") for one in threading.enumerate()), "it has ended", 4.0)
         assert live.exports == {}
+    finally:
+        senders.stop(1.0)
+
+
+def test_what_a_project_file_is_told_for_ends_with_the_mistake_and_with_the_destination(
+    exporting: Callable[..., Exporting], collector: Running, store: SqliteStore, tree: Tree, live: Live, tmp_path: Path
+) -> None:
+    file = tmp_path / "project" / ".ccagent.toml"
+    file.parent.mkdir()
+    file.write_text("tier =\n")
+    tree.write(small_session("one", cwd=str(file.parent)))
+    following = Following(store, [tree.root], Live(), SystemClock(), max_line=1 << 20, scan_seconds=60)
+    following.once()
+    following.follower.close()
+    clock = FakeClock(SystemClock().now_ms())
+    senders = exporting(collector.http, clock=clock, **{"otlp.signals": ("traces",)})
+    senders.start(guard)
+    try:
+        until(lambda: "cannot be used" in live.problems.get("projects", ""), "the mistake is told", 4.0)
+        shown = dict(live.project_files)
+        file.write_text("tier = 1\n")
+        clock.jump(clock.now_ms() + 61_000)
+        senders.wake()
+        until(lambda: "projects" not in live.problems, "it is told no longer", 4.0)
+        corrected = dict(live.project_files)
+
+        senders.reload(resolve(load({"database": store.path}, {}), {}))
+
+        assert (shown, corrected, live.project_files) == ({str(file): 0}, {str(file): 1}, {})
     finally:
         senders.stop(1.0)
 
