@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -36,7 +36,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """Scheme, host, port (None where none was written) and path without a slash at its end."""
+    """Scheme, host, port (None where none was written) and path as it was written."""
 
     scheme: str
     host: str
@@ -46,7 +46,7 @@ class Endpoint:
     @property
     def usual_protocol(self) -> str:
         """The protocol where none is chosen: http/protobuf with port 4318 or a path, else grpc."""
-        return "http/protobuf" if self.port == HTTP_PORT or self.path else "grpc"
+        return "http/protobuf" if self.port == HTTP_PORT or self.path.strip("/") else "grpc"
 
     def over_grpc(self) -> Target:
         """Give the gRPC target: port 4317 where none was written in plain text, 443 over TLS; no path."""
@@ -58,7 +58,7 @@ class Endpoint:
 
         A signal path written at the end of a shared endpoint is replaced, not doubled.
         """
-        path = (self.path or "/") if own else f"{_SIGNAL_PATH.sub('', self.path)}/v1/{signal}"
+        path = (self.path or "/") if own else f"{_SIGNAL_PATH.sub('', self.path.rstrip('/'))}/v1/{signal}"
         return Target(scheme=self.scheme, host=self.host, port=self.port or DEFAULT_PORTS[self.scheme], path=path)
 
     def same_host(self, other: str) -> bool:
@@ -101,7 +101,7 @@ def parse_endpoint(text: str, where: str, *, insecure: bool, section: str = "otl
             f"{where}: {host} is not this machine and http:// is readable on the way; use https://, "
             f"or allow it with {section}.insecure = true"
         )
-    return replace(Endpoint(scheme=scheme, host=host, port=port, path=""), path=parts.path.rstrip("/"))
+    return Endpoint(scheme=scheme, host=host, port=port, path=parts.path)
 
 
 def is_loopback(host: str) -> bool:

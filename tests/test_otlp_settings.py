@@ -279,6 +279,15 @@ def test_the_resource_is_described_by_the_environment() -> None:
     assert settings.resource_attributes == {"team": "a b"}
 
 
+@pytest.mark.parametrize("path", ["", "/", "/otlp", "/otlp/", "/otlp//", "/v1/traces/"])
+def test_a_signals_own_endpoint_is_taken_to_the_last_slash(path: str) -> None:
+    env = {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": f"http://localhost:4318{path}", "CCAGENT_PRIVACY_TIER": "1"}
+
+    (found,) = settle(env).of("traces")
+
+    assert found.url == f"http://localhost:4318{path or '/'}"
+
+
 def test_the_clients_own_service_name_is_never_taken() -> None:
     assert settle({"OTEL_RESOURCE_ATTRIBUTES": "service.name=claude-code"}).service_name == "ccagent"
 
