@@ -95,7 +95,9 @@ class Tap:
 
 def sentence(one: Tapped) -> str:
     """The item on one line: when it ended, where it went, its name, and the attributes that tell most."""
-    ended = one.fact.last_at or 0
+    from ccagent.export.otlp.placing import LATEST_MS
+
+    ended = min(one.fact.last_at or 0, LATEST_MS)  # of the year 9999 some zones have no end
     moment = datetime.fromtimestamp(ended / 1_000).astimezone().strftime("%H:%M:%S")
     name = getattr(one.item, "name", "") or getattr(one.item, "event_name", "") or one.item.body.string_value
     values = {pair.key: _plain(pair.value) for pair in one.item.attributes}
