@@ -32,6 +32,9 @@ from ccagent.metrics.exemplars import Exemplar as MetricExemplar
 from ccagent.metrics.snapshot import Family, Point, Snapshot
 from ccagent.metrics.spec import Kind
 
+UNKNOWN: Final = 0
+"""A start that is not told."""
+
 CUMULATIVE: Final = AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE
 
 
@@ -104,5 +107,7 @@ def _labels(family: Family, point: Point) -> list[KeyValue]:
 
 
 def _start(point: Point, now_ns: int) -> int:
-    """The series' own start; never after now, which a clock that was set back could make of it."""
-    return min(point.created_ms * NANOSECONDS, now_ns)
+    """The series' own start. One that lies after now (a clock was set back) is not told: OTLP has 0 for that, while a start
+    that moves along with each request would make a reset of each, and all of the value new each time."""
+    start = point.created_ms * NANOSECONDS
+    return start if start <= now_ns else UNKNOWN
