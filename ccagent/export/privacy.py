@@ -255,5 +255,5 @@ class TierResolver:
             )
         if len(self._cache) >= CACHE_ENTRIES:
             self._cache.clear()
-        self._cache[folder] = (said, now + CACHE_MS, tuple(told))
+        self._cache[folder] = (said, now + CACHE_MS, tuple(told[:NOTICES]))
         return said

@@ -22,6 +22,10 @@ PROJECT_FILE: Final = ".ccagent.toml"
 PROJECT_FILE_LIMIT: Final = 64 * 1024
 """Bytes; a real one has three lines. Anything longer is not ours."""
 
+LINE_LIMIT: Final = 1_024
+"""Bytes of a line. The parser's work grows with the square of a key's parts: one line of 64 KiB takes it a quarter of a
+minute."""
+
 NAME_LIMIT: Final = 64
 """Characters of a project's or team's name: it becomes an attribute of every span."""
 
@@ -80,7 +84,7 @@ def read(path: Path, notice: Notice) -> Said:
         if text is None:
             return NOTHING
         table = tomllib.loads(text)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         notice(f"{path} cannot be used ({_why(error)}): tier 0 until it is corrected or removed")
         return Said(tier=0, files=(str(path),))
     for key in table:
@@ -136,11 +140,15 @@ def _regular_text(path: Path) -> str | None:
         content = file.read(PROJECT_FILE_LIMIT + 1)
     if len(content) > PROJECT_FILE_LIMIT:
         raise ValueError(f"longer than {PROJECT_FILE_LIMIT} bytes")
+    if any(len(line) > LINE_LIMIT for line in content.split(b"\n")):
+        raise ValueError(f"a line is longer than {LINE_LIMIT} bytes")
     return content.decode("utf-8")
 
 
-def _why(error: OSError | ValueError) -> str:
+def _why(error: OSError | ValueError | RecursionError) -> str:
     """The reason without the file's content."""
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
     if isinstance(error, tomllib.TOMLDecodeError):
         return "not TOML"
     if isinstance(error, UnicodeDecodeError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from time import process_time
 
 import pytest
 
@@ -96,6 +97,26 @@ def test_a_file_that_cannot_be_understood_means_tier_0_and_says_so(project: Path
 
     assert found.tier(str(project)) == 0
     assert str(project / PROJECT_FILE) in found.notices[0]
+
+
+HOSTILE = {
+    "arrays in arrays": "tier = 1\na = " + "[\n" * 30_000,
+    "tables in tables": "tier = 1\na = " + "{a=" * 300,
+    "a key of many parts": "tier = 1\na" + ".a" * 30_000 + " = 1",
+    "many keys of many parts": "\n".join(f"a{number}" + ".a" * 505 + " = 1" for number in range(60)),
+    "many unknown keys": "".join(f"a{number} = 1\n" for number in range(6_000)),
+}
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_a_file_that_is_made_to_do_harm_costs_little_and_nobody_falls(project: Path, text: str) -> None:
+    (project / PROJECT_FILE).write_text(text[:PROJECT_FILE_LIMIT])
+    found, began = resolver(), process_time()
+
+    assert found.tier(str(project)) in (0, 2)
+
+    assert process_time() - began < 3.0
+    assert 1 <= len(found.notices) <= 64
 
 
 def test_a_link_is_not_followed(project: Path) -> None:
