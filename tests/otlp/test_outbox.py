@@ -331,6 +331,22 @@ def test_facts_of_projects_that_do_not_allow_it_stay_here_and_are_counted(
     assert ledger.cursor() == (7, 2, 0)
 
 
+def test_a_destination_that_was_named_under_a_clock_far_ahead_gets_what_happens_now(
+    http: Running, ledger: Ledger, senders: Callable[..., Sender], outboxes: Outboxes, events: Events
+) -> None:
+    old = ledger.tools(2, occurred_at=NOW - 3 * HOUR, ended_at=NOW - 2 * HOUR, result_at=NOW - 2 * HOUR)
+    new = ledger.tools(2)
+    outbox = outboxes(senders(http))
+    outbox.name(NOW + 10_000 * HOUR)
+
+    waiting = outbox.backlog(NOW)
+    drain = outbox.drain_once(NOW)
+
+    assert (waiting, drain.sent) == (2, 2)
+    assert sorted(received(http)) == sorted(ids(new))
+    assert events.drops == {"history": len(old)}
+
+
 def test_what_ended_an_hour_before_the_destination_was_named_is_history(
     http: Running, ledger: Ledger, senders: Senders, outboxes: Outboxes, events: Events
 ) -> None:

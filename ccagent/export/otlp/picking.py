@@ -56,11 +56,11 @@ class Picker:
         wanted = limit or self._max_items
         top = store.last_closed(conn, self._host)
         upto = min(top, after + SCAN_SEQS)
-        fresh = self.not_before(cursor, now_ms)
+        begin, fresh = _begin(cursor, now_ms), self.not_before(cursor, now_ms)
         rows = store.closed_facts(conn, self._host, after, wanted, upto_seq=upto, not_before=fresh, types=types)
         end = rows[-1][0] if len(rows) == wanted else upto
         batch = collect(rows, self._encoding, self._policy, max_bytes=max_bytes, end=end, max_items=self._max_items)
-        return Picked(batch=batch, past=self._passed_over(conn, cursor, after, batch.end, fresh), top=top)
+        return Picked(batch=batch, past=self._passed_over(conn, after, batch.end, begin, fresh), top=top)
 
     def alone(self, row: tuple[int, ClosedFact]) -> Batch:
         """A batch of one fact; empty where it has nothing to send."""
@@ -69,15 +69,22 @@ class Picker:
     def not_before(self, cursor: store.Cursor, now_ms: int) -> int:
         """Facts that ended before this moment (ms) are not sent: history, and what is too old for the signal."""
         age = self._encoding.max_age_ms
-        return cursor.not_before if age is None else max(cursor.not_before, now_ms - age)
+        begin = _begin(cursor, now_ms)
+        return begin if age is None else max(begin, now_ms - age)
 
-    def _passed_over(self, conn: Connection, cursor: store.Cursor, after: int, end: int, fresh: int) -> Past:
-        """What of this stretch ended before `fresh`, so was not read."""
+    def _passed_over(self, conn: Connection, after: int, end: int, begin: int, fresh: int) -> Past:
+        """What of this stretch ended before `fresh`, so was not read: history before `begin`, too old behind it."""
         if end <= after:
             return Past()
         types = self._encoding.types
-        history = store.count_history(conn, self._host, after, end, cursor.not_before, types=types)
-        if fresh == cursor.not_before:
+        history = store.count_history(conn, self._host, after, end, begin, types=types)
+        if fresh == begin:
             return Past(history=history)
         old = store.count_history(conn, self._host, after, end, fresh, types=types)
         return Past(history=history, expired=old - history)
+
+
+def _begin(cursor: store.Cursor, now_ms: int) -> int:
+    """Facts that ended before this moment (ms) are history. A destination that seems to be named in the future was named
+    under a clock that was ahead: until that moment comes, everything would be history."""
+    return min(cursor.named_at, now_ms) - store.HISTORY_MS
