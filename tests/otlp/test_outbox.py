@@ -331,6 +331,22 @@ def test_facts_of_projects_that_do_not_allow_it_stay_here_and_are_counted(
     assert ledger.cursor() == (7, 2, 0)
 
 
+def test_what_is_left_out_beside_a_refused_fact_is_counted_once(
+    http: Running, ledger: Ledger, senders: Senders, outboxes: Outboxes, events: Events
+) -> None:
+    ledger.tools(2, cwd="/secret/a")
+    (refused,) = ledger.tools(1)
+    ledger.tools(3, cwd="/secret/a")
+    old = NOW - 2 * HOUR
+    ledger.tools(4, occurred_at=old, ended_at=old, result_at=old)
+    http.received.rule = refuse(refused, answer=Answer(status=400))
+
+    outboxes(senders(http), policy=lambda *folders: Policy(tier=0 if "/secret/a" in folders else 1)).drain_once(NOW)
+
+    assert events.drops == {"poison": 1, "tier": 5, "history": 4}
+    assert ledger.cursor() == (10, 0, 0)
+
+
 def test_a_destination_that_was_named_under_a_clock_far_ahead_gets_what_happens_now(
     http: Running, ledger: Ledger, senders: Callable[..., Sender], outboxes: Outboxes, events: Events
 ) -> None:

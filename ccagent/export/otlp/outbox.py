@@ -285,12 +285,12 @@ class Outbox:
         self._write(job)
 
     def _bury(self, cursor: store.Cursor, batch: Batch, reason: DropReason, message: str, now_ms: int) -> None:
-        seq, fact = batch.facts[0]
+        fact = batch.facts[0][1]
 
         def job(conn: Connection) -> None:
             store.bury(conn, cursor, [fact.key], f"{reason}: {message}", now_ms)
             hit("before_cursor")
-            store.advance_cursor(conn, cursor, seq, now_ms)
+            store.advance_cursor(conn, cursor, batch.end, now_ms)
 
         self._write(job)
         self._buried += 1
