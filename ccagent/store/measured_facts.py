@@ -198,7 +198,9 @@ class _Reading:
         self._prices = prices
         self._measured = bool(self._metrics.keys() & MEASURED)
         self._booking = Booking()
-        self._ledger = Ledger(self._booking, Budget(limits=dict.fromkeys(BUDGETS, 1 << 62)), lambda _cwd, _project: True)
+        self._ledger = Ledger(
+            self._booking, Budget(limits=dict.fromkeys(BUDGETS, 1 << 62)), lambda _cwd, _project: True
+        )
         self._types: dict[str, str] = {}
         if names.AGENT_REQUESTS in self._metrics:
             self._ledger.types_of = self._types_of
