@@ -16,14 +16,12 @@ from ccagent.config_export_keys import DESTINATION_KEYS
 from ccagent.config_file import DESTINATIONS
 from ccagent.config_keys import CONFIG_VARIABLE, KEYS, SECTION_PURPOSE, Key, Kind
 from ccagent.follow.roots import Root
+from ccagent.masking import MASK
 from ccagent.paths import display
 from ccagent.store.location import masked
 
 MASK_SHOWN: Final = 4
 """At most so many characters of a secret are shown, and never more than a quarter of it."""
-
-MASK: Final = "****"
-
 
 DESTINATIONS_PAGE: Final = """\
 ## `[otlp.destinations.NAME]`

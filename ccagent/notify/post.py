@@ -19,6 +19,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from ccagent.errors import ConfigError
 from ccagent.export.exchange import BoundedResponse, decoded, left, phrase, pieces, read_answer, retry_after
 from ccagent.export.otlp.sender import is_loopback
+from ccagent.masking import hidden, kept_secret
 from ccagent.notify.channel import SENT, Verdict, clean, refused, retry
 
 USER_AGENT: Final = "ccagent-alerts"
@@ -26,11 +27,6 @@ USER_AGENT: Final = "ccagent-alerts"
 NEVER: Final = frozenset({400, 405, 406, 411, 413, 414, 415, 422, 431})
 """Answers that speak of the request itself: the same one would get the same again. What speaks of the address or of the
 credentials is tried again, since its owner may mend it meanwhile."""
-
-MASK: Final = "****"
-
-SECRET_LENGTH: Final = 6
-"""Shorter parts of a URL or header are words; taking them out of a reason would make it unreadable."""
 
 _PAGE: Final = (b"<!doctype html", b"<html")
 """How a page for people begins: a login page of a network stands in between, or the address is a web site's."""
@@ -141,9 +137,7 @@ class Poster:
 
     def _hide(self, verdict: Verdict) -> Verdict:
         """Without the channel's secrets: receivers repeat what they refuse."""
-        reason = verdict.reason
-        for secret in self._secrets:
-            reason = reason.replace(secret, MASK)
+        reason = hidden(verdict.reason, self._secrets)
         return Verdict(outcome=verdict.outcome, after_ms=verdict.after_ms, reason=reason)
 
 
@@ -172,7 +166,7 @@ def _secrets(url: SplitResult, headers: Mapping[str, str]) -> list[str]:
     found = {url.path, url.query, url.username or "", url.password or "", *headers.values()}
     found |= {value.rpartition(" ")[2] for value in headers.values()}
     found |= set(url.path.split("/"))
-    return sorted((text for text in found if len(text) >= SECRET_LENGTH), key=len, reverse=True)
+    return kept_secret(found)
 
 
 def _words(response: http.client.HTTPResponse, content: bytes) -> str:

@@ -30,7 +30,7 @@ LINK = re.compile(r"\]\(([^)\s]+)\)|src=\"([^\"]+)\"")
 FENCE = re.compile(r"^```(?:sh|bash)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`([^`\n]+)`")
 VARIABLE = re.compile(r"\bCCAGENT_[A-Z_]+\b")
-PATH = re.compile(r"(?:ccagent|docs|scripts|tests|packaging|deploy|benchmarks)/[\w./-]*")
+PATH = re.compile(r"(?<!/)\b(?:ccagent|docs|scripts|tests|packaging|deploy|benchmarks)/[\w./-]*")
 
 
 def heading_anchor(heading: str) -> str:
