@@ -22,9 +22,9 @@ PROJECT_FILE: Final = ".ccagent.toml"
 PROJECT_FILE_LIMIT: Final = 64 * 1024
 """Bytes; a real one has three lines. Anything longer is not ours."""
 
-LINE_LIMIT: Final = 1_024
-"""Bytes of a line. The parser's work grows with the square of a key's parts: one line of 64 KiB takes it a quarter of a
-minute."""
+LINE_LIMIT: Final = 1024
+"""Characters. The time that TOML's parser takes grows with the square of a dotted key's length: one that fills the file
+would hold the thread for a quarter of a minute."""
 
 NAME_LIMIT: Final = 64
 """Characters of a project's or team's name: it becomes an attribute of every span."""
@@ -84,7 +84,7 @@ def read(path: Path, notice: Notice) -> Said:
         if text is None:
             return NOTHING
         table = tomllib.loads(text)
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # brackets within brackets end the parser's stack
         notice(f"{path} cannot be used ({_why(error)}): tier 0 until it is corrected or removed")
         return Said(tier=0, files=(str(path),))
     for key in table:
@@ -125,7 +125,8 @@ def _shown(key: str) -> str:
 def _regular_text(path: Path) -> str | None:
     """The text of a regular file of at most `PROJECT_FILE_LIMIT` bytes, None where there is none.
 
-    Raises OSError for links, other kinds of files and refusals, ValueError for what is too long or no UTF-8.
+    Raises OSError for links, other kinds of files and refusals, ValueError for what is too long, as a whole or in a line,
+    or no UTF-8.
     """
     try:
         # O_NONBLOCK: a planted FIFO must not stop the thread.
@@ -140,9 +141,10 @@ def _regular_text(path: Path) -> str | None:
         content = file.read(PROJECT_FILE_LIMIT + 1)
     if len(content) > PROJECT_FILE_LIMIT:
         raise ValueError(f"longer than {PROJECT_FILE_LIMIT} bytes")
-    if any(len(line) > LINE_LIMIT for line in content.split(b"\n")):
-        raise ValueError(f"a line is longer than {LINE_LIMIT} bytes")
-    return content.decode("utf-8")
+    text = content.decode("utf-8")
+    if max(map(len, text.split("\n"))) > LINE_LIMIT:
+        raise ValueError(f"a line longer than {LINE_LIMIT} characters")
+    return text
 
 
 def _why(error: OSError | ValueError | RecursionError) -> str:
@@ -153,4 +155,6 @@ def _why(error: OSError | ValueError | RecursionError) -> str:
         return "not TOML"
     if isinstance(error, UnicodeDecodeError):
         return "not UTF-8"
+    if isinstance(error, RecursionError):
+        return "nested too deep"
     return str(error.strerror if isinstance(error, OSError) else error)

@@ -88,8 +88,12 @@ def test_without_a_file_the_personal_tier_holds(project: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["tier = 3", "tier = true", "tier = '1'", "tier =", "\x00", "x" * (PROJECT_FILE_LIMIT + 1)]
-)
+    "text",
+    [
+        "tier = 3", "tier = true", "tier = '1'", "tier =", "\x00", "x" * (PROJECT_FILE_LIMIT + 1),
+        f"tier = {'[' * 2_000}{']' * 2_000}", "tier = [\n" * 2_000, "tier = " + "9" * 5_000, ".".join("a" * 2_000) + " = 1",
+    ],
+)  # fmt: skip
 def test_a_file_that_cannot_be_understood_means_tier_0_and_says_so(project: Path, text: str) -> None:
     (project / PROJECT_FILE).write_text(text)
 
