@@ -17,6 +17,7 @@ from typing import Final
 from ccagent.errors import StoreError
 from ccagent.paths import Paths, display
 from ccagent.store.location import Database
+from ccagent.store.recovery import holds_tables
 
 
 class Sort(StrEnum):
@@ -42,6 +43,9 @@ _BESIDE: Final = (
     (Sort.DATA, re.compile(r"\.corrupt-[0-9TZ.]+(?:-wal|-shm|-journal)?|\.v\d+-[0-9TZ.]+\.bak(?:-wal|-shm)?")),
 )
 """Ends of names behind the database's own."""
+
+_OF_ANY_DATABASE: Final = ("", "-wal", "-shm", "-journal")
+"""Ends that every program's SQLite database has."""
 
 _SERVED: Final = re.compile(r"postgres-[0-9a-f]{16}(\..*)")
 """Files that stand for a served database; what follows is an end as above."""
@@ -109,8 +113,10 @@ def _all(places: Paths, database: Database, config_file: Path | None) -> Iterato
     for path in {*(places.config_file.parent / name for name in _OWN_WORDS), *filter(None, [config_file])}:
         yield from _file(path, Sort.CONFIG)
     yield from _file(places.data_dir / _HOST, Sort.DATA)
-    for main in dict.fromkeys([places.database, *([Path(database.target)] if database.kind == "sqlite" else [])]):
-        yield from _of_database(main)
+    yield from _of_database(places.database, ours=True)
+    if database.kind == "sqlite" and (named := Path(database.target)) != places.database:
+        # A file that was named may be anybody's: a slip of the pen in --db, or in the configuration.
+        yield from _of_database(named, ours=holds_tables(named))
     for path in _inside(places.state_dir):
         served = _SERVED.fullmatch(path.name)
         sort = _sort(served[1]) if served else None
@@ -118,10 +124,12 @@ def _all(places: Paths, database: Database, config_file: Path | None) -> Iterato
             yield from _file(path, sort)
 
 
-def _of_database(main: Path) -> Iterator[Leaving]:
+def _of_database(main: Path, *, ours: bool) -> Iterator[Leaving]:
+    """A database's files; the one of that very name, and SQLite's own beside it, only where they are `ours`."""
     for path in _inside(main.parent):
-        sort = _sort(path.name.removeprefix(main.name)) if path.name.startswith(main.name) else None
-        if sort is not None:
+        end = path.name.removeprefix(main.name)
+        sort = _sort(end) if path.name.startswith(main.name) else None
+        if sort is not None and (ours or end not in _OF_ANY_DATABASE):
             yield from _file(path, sort)
     backup = re.compile(re.escape(main.stem) + r"-\d{8}T\d{6}Z\.db(\.partial.*)?")
     for path in _inside(main.parent / _BACKUPS):

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from ccagent.clock import SystemClock
 from ccagent.installation import installer, removal
 from ccagent.leavings import Sort, plan, remove
 from ccagent.paths import resolve
 from ccagent.store.location import parse_database
+from ccagent.store.sqlite import SqliteStore
 from tests.daemon.rig import Ground, grounds, small_session
 
 STRANGE = ("notes.txt", "ccagent.db.mine", "ccagent.dbx", "ccagent-20250101T000000Z.db.gpg")
@@ -189,11 +193,31 @@ def test_a_database_that_was_named_goes_and_its_folder_stays(tmp_path: Path) -> 
     (named.parent / "backups").mkdir(parents=True)
     for name in ("facts.db", "facts.db-wal", "facts.db.lock", "other.db", "backups/facts-20260101T000000Z.db"):
         (named.parent / name).write_text("x")
+    named.unlink()
+    SqliteStore(named, clock=SystemClock()).close()
 
     remove(plan(places, parse_database(str(named)), purge=True))
 
     assert files(named.parent) == {"other.db"}
     assert [path.name for path in named.parent.iterdir()] == ["other.db"], "the folder of the backups was ours"
+
+
+@pytest.mark.parametrize("tables", [0, 1])
+def test_a_file_of_somebody_elses_that_was_named_stays(tmp_path: Path, tables: int) -> None:
+    """As where --db or the configuration names the wrong file, which every other verb refuses."""
+    places = resolve({"HOME": str(tmp_path)})
+    named = tmp_path / "disk" / "notes.db"
+    named.parent.mkdir()
+    named.write_text("x" * 10_000 if not tables else "")
+    if tables:
+        with closing(sqlite3.connect(named)) as conn:
+            conn.execute("CREATE TABLE file (name TEXT)")
+    for end in ("-wal", ".lock"):
+        (named.parent / f"{named.name}{end}").write_text("x")
+
+    remove(plan(places, parse_database(str(named)), purge=True))
+
+    assert files(named.parent) == {"notes.db", "notes.db-wal"}
 
 
 def test_files_of_a_served_database_are_known_by_their_names(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 import apsw
 
@@ -170,6 +171,21 @@ def is_ours(path: Path) -> bool:
     except OSError:
         return False
     return False
+
+
+def holds_tables(path: Path) -> bool:
+    """Whether the SQLite database at `path` has tables of ccagent's, of whatever version; where none opens, or its log may
+    hold them still, `is_ours`. Nothing is written, not even the files that SQLite makes beside a database."""
+    address = f"file:{quote(os.fsencode(path))}?immutable=1"
+    try:
+        with closing(apsw.Connection(address, flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)) as conn:
+            found = {row[0] for row in conn.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+    except apsw.Error:
+        return is_ours(path)
+    if len(found.intersection(schema.TABLES)) >= ENOUGH:
+        return True
+    log = Path(f"{path}-wal")
+    return log.is_file() and is_ours(path)
 
 
 def _table(conn: apsw.Connection, name: str) -> _Table:
