@@ -310,7 +310,7 @@ def _open(env: Mapping[str, str], path: Path | None, places: Paths) -> ConfigFil
         path = paths.expand(env[CONFIG_VARIABLE], env)
     if path is not None:
         return config_file.read(path)
-    return config_file.read(places.config_file) if places.config_file.exists() else None
+    return config_file.read(places.config_file) if paths.stands(places.config_file) else None
 
 
 def _pick(

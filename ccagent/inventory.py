@@ -127,9 +127,9 @@ def write_config(path: Path, chosen: Mapping[str, object] | None = None) -> bool
     """
     from ccagent.config_reference import default_file
     from ccagent.errors import ConfigError
-    from ccagent.paths import create_private
+    from ccagent.paths import create_private, stands
 
-    if path.exists():
+    if stands(path):
         return False
     text = default_file()
     for name, value in (chosen or {}).items():

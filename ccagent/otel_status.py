@@ -7,14 +7,13 @@ the configuration and the database.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ccagent.config import Config
 from ccagent.errors import CcagentError
 from ccagent.otlp_settings import tier_in_force
 from ccagent.outgoing import settle
-from ccagent.paths import display
+from ccagent.paths import display, stands
 from ccagent.service.exporting import set_up
 from ccagent.service.live import read_status
 from ccagent.status import SCHEMA_VERSION, rfc3339_of, this_moment
@@ -151,7 +150,7 @@ def _add_stored(document: dict[str, Any], config: Config, running: Mapping[str, 
     from ccagent.store.totals import load_admitted
 
     database = parse_database(config.database, config.paths.state_dir)
-    if database.kind == "sqlite" and not Path(database.target).exists():
+    if database.kind == "sqlite" and not stands(database.target):
         return
     with open_reader(database) as reader:
         document["tier"]["acknowledged_at"] = rfc3339_of(acknowledged(reader))

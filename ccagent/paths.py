@@ -95,6 +95,20 @@ def create_private(directory: Path) -> Path:
     return directory
 
 
+def stands(path: Path | str) -> bool:
+    """Whether there is something at a path. Raises ConfigError where that cannot be looked at, as in a folder of another
+    user's: to take it for absent would be to speak of a file that is yet to be made."""
+    try:
+        os.stat(path)  # noqa: PTH116 - also of the text of a path
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise ConfigError(
+            f"cannot look at {display(path)}: {error.strerror}; see who owns its folder and may enter it, or name another place"
+        ) from error
+    return True
+
+
 def display(path: Path | str | bytes) -> str:
     """Give a path as text that any terminal can print: bytes that are no UTF-8 and control characters are escaped."""
     text = os.fsencode(path).decode("utf-8", "backslashreplace")

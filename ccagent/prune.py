@@ -13,6 +13,7 @@ from ccagent.clock import Clock, SystemClock
 from ccagent.config import Config
 from ccagent.errors import NoDataError, StoreError
 from ccagent.job import Job
+from ccagent.paths import stands
 from ccagent.service.retaining import rules_of
 from ccagent.store.archive import archives
 from ccagent.store.coverage import stored_zone
@@ -87,7 +88,7 @@ def restore(
 
 def _database(config: Config) -> Database:
     database = parse_database(config.database, config.paths.state_dir)
-    if database.kind == "sqlite" and not Path(database.target).exists():
+    if database.kind == "sqlite" and not stands(database.target):
         raise NoDataError(f"there is no database at {database.display} yet; start `ccagent run`, or name one with --db")
     return database
 

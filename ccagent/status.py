@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ccagent import __version__
 from ccagent.config import Config
 from ccagent.config_file import UNNAMED
 from ccagent.errors import CcagentError
+from ccagent.paths import stands
 from ccagent.service.live import last_seen_ms, read_status
 from ccagent.store.instance import holder
 from ccagent.store.location import Database, parse_database
@@ -100,7 +100,7 @@ def _add_stored(document: dict[str, Any], database: Database, next_prune: int | 
     from ccagent.store.queries import stored_zone, today
     from ccagent.store.retained import retained
 
-    if database.kind == "sqlite" and not Path(database.target).exists():
+    if database.kind == "sqlite" and not stands(database.target):
         return []
     with open_reader(database) as reader:
         past = list(told(reader))

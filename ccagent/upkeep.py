@@ -16,6 +16,7 @@ from ccagent.clock import Clock, SystemClock
 from ccagent.config import Config
 from ccagent.errors import NoDataError, StoreError, UsageError
 from ccagent.job import Job
+from ccagent.paths import stands
 from ccagent.store import rollups
 from ccagent.store.backup import ROOM as BACKUP_ROOM
 from ccagent.store.backup import (
@@ -177,7 +178,7 @@ def _job(config: Config, env: Mapping[str, str]) -> Job:
 
 
 def _require(database: Database) -> None:
-    if database.kind == "sqlite" and not Path(database.target).exists():
+    if database.kind == "sqlite" and not stands(database.target):
         raise NoDataError(f"there is no database at {database.display} yet; start `ccagent run`, or name one with --db")
 
 

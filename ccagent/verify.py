@@ -251,7 +251,7 @@ def host_id(config: Config) -> str | None:
 
     if parse_database(config.database).kind == "sqlite":
         return None
-    if config.host_id is None and not (config.paths.data_dir / "host_id").exists():
+    if config.host_id is None and not paths.stands(config.paths.data_dir / "host_id"):
         return ""
     return config.host_id or local_host_id(config.paths.data_dir)
 

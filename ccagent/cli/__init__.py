@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
@@ -17,7 +18,24 @@ if TYPE_CHECKING:
 EXIT_INTERRUPTED: Final = 130
 """128 + SIGINT, as shells have it."""
 
+EXIT_FAILED: Final = 1
+
 EXIT_USAGE: Final = 2
+
+_SURROUNDINGS: Final = frozenset(
+    (
+        errno.EACCES,
+        errno.EPERM,
+        errno.EROFS,
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EFBIG,
+        errno.EIO,
+        errno.ENAMETOOLONG,
+        errno.ELOOP,
+    )
+)
+"""What the machine refuses, whatever the program: a line says more of it than a stack of calls. All else is a defect."""
 
 DEFAULT_VERB: Final = "status"
 """What the bare command does: one screen of what is, never a wall of help."""
@@ -129,11 +147,28 @@ def _run(args: Sequence[str] | None) -> int:
     except CcagentError as error:
         _say(str(error))
         return error.exit_code
+    except OSError as error:
+        if error.errno not in _SURROUNDINGS:
+            raise
+        _say(_refused(error))
+        return EXIT_FAILED
     return result if isinstance(result, int) else 0
 
 
+def _refused(error: OSError) -> str:
+    """What the system would not do, and to what; what has no name is the answer itself, on its way out."""
+    if error.filename is None:
+        return f"the answer could not be written: {error.strerror}; make room, or send it somewhere else"
+    from ccagent.paths import display
+
+    return f"{display(error.filename)}: {error.strerror}; see to its owner, mode and disk, or name another place"
+
+
 def _say(message: str) -> None:
+    from ccagent.cli.output import clean
+
+    told = "\n".join(map(clean, message.split("\n")))
     try:
-        click.echo(f"ccagent: {message}", err=True)
+        click.echo(f"ccagent: {told}", err=True)
     except (OSError, ValueError):
         return

@@ -13,7 +13,7 @@ import click
 from ccagent.cli.options import config_option, db_option, json_option, load_config, source_option
 from ccagent.cli.output import Progress, money, print_json, size
 from ccagent.config_keys import CONFIG_VARIABLE
-from ccagent.paths import display, expand, resolve
+from ccagent.paths import display, expand, resolve, stands
 
 if TYPE_CHECKING:
     from ccagent.config import Config
@@ -44,7 +44,7 @@ def command(
     named = os.environ.get(CONFIG_VARIABLE)
     file = config_path or (expand(named, os.environ) if named else resolve(os.environ).config_file)
     # A file that is not there yet may be named all the same.
-    config = load_config(file if file.exists() else Path(os.devnull), source=source, db=db)
+    config = load_config(file if stands(file) else Path(os.devnull), source=source, db=db)
     found = inventory.take(config, os.environ)
     chosen = inventory.choices(config)
     if not as_json:
@@ -52,7 +52,7 @@ def command(
     written = not dry_run and inventory.write_config(file, chosen)
     document: dict[str, Any] = {
         "schema_version": inventory.SCHEMA_VERSION,
-        "config": {"path": display(file), "written": written, "exists": file.exists()},
+        "config": {"path": display(file), "written": written, "exists": stands(file)},
         "roots": [one.document() for one in found],
     }
     if not as_json:
@@ -86,7 +86,7 @@ def _show_file(file: Path, written: bool, chosen: dict[str, object], dry_run: bo
     keys = f"{' and '.join(chosen)} set, every other key" if chosen else "every key"
     if written:
         click.echo(f"wrote     {display(file)}: {keys} with its default, commented")
-    elif not file.exists() and dry_run:
+    elif not stands(file) and dry_run:
         click.echo(f"to write  {display(file)}: {keys} with its default, commented")
     elif chosen:
         click.echo(f"kept      {display(file)} as it is, without the {' and '.join(chosen)} of this call")

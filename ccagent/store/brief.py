@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Final
 
 import apsw
 
 from ccagent.errors import DamagedError, NoDataError, StoreError
+from ccagent.paths import stands
 from ccagent.store.connection import Connection, SqliteConnection, scalar
 from ccagent.store.location import Database
 from ccagent.store.migrations import require_current
@@ -39,7 +39,7 @@ def brief_write(database: Database) -> Iterator[Connection]:
 
 @contextmanager
 def _in_file(path: str) -> Iterator[Connection]:
-    if not Path(path).exists():
+    if not stands(path):
         raise NoDataError(f"there is no database at {path} yet; start `ccagent run`, or name one with --db")
     try:
         conn = SqliteConnection(path, flags=apsw.SQLITE_OPEN_READWRITE)

@@ -11,11 +11,10 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 from ccagent.errors import CcagentError, NoDataError, StoreError
-from ccagent.paths import display
+from ccagent.paths import display, stands
 from ccagent.store.audit_references import laws
 from ccagent.store.connection import Connection, SqliteConnection, scalar
 from ccagent.store.location import Database
@@ -94,7 +93,7 @@ def check_database(database: Database, *, full: bool = False) -> Report:
             return check(served, database.display, full=full)
     import apsw
 
-    if not Path(database.target).exists():
+    if not stands(database.target):
         raise NoDataError(f"there is no database at {database.display} yet; start `ccagent run`, or name one with --db")
     try:
         with closing(SqliteConnection(database.target, flags=apsw.SQLITE_OPEN_READONLY)) as conn:

@@ -10,6 +10,7 @@ from typing import Final
 import apsw
 
 from ccagent.errors import DamagedError, NoDataError, StoreError
+from ccagent.paths import stands
 from ccagent.store.connection import Connection, SqliteConnection, scalar
 from ccagent.store.location import Database, parse_database
 from ccagent.store.migrations import require_current
@@ -32,7 +33,7 @@ def connect_reader(database: Database | Path | str) -> Connection:
 
         return connect_postgres_reader(named)
     path = named.target
-    if not Path(path).exists():
+    if not stands(path):
         raise NoDataError(f"there is no database at {path} yet; start `ccagent run`, or name one with --db")
     try:
         conn = SqliteConnection(path, flags=apsw.SQLITE_OPEN_READONLY)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -129,3 +130,60 @@ def test_each_error_of_the_tree_has_the_exit_code_that_its_module_draws() -> Non
     kinds = [errors.CcagentError, *errors.CcagentError.__subclasses__()]
 
     assert [kind.__name__ for kind in kinds if f"{kind.__name__} ({kind.exit_code})" not in drawn] == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+@pytest.mark.parametrize("arguments", [["config", "default"], ["--help"], ["config", "show", "--json"]], ids=" ".join)
+def test_an_answer_that_finds_no_room_is_one_line_and_a_failure(arguments: list[str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "ccagent", *arguments], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60,
+            check=False, cwd=ROOT,
+        )  # fmt: skip
+
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert done.stderr.startswith("ccagent: the answer could not be written: No space left")
+
+
+NOT_TO_BE_SEEN = "n" * 300
+"""A path that the system refuses to look at, to root too, as it does to others in a folder of somebody else's."""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["usage"], ["session", "x"], ["verify"], ["db", "check"], ["db", "backup"], ["db", "prune"], ["db", "vacuum"],
+        ["alerts"], ["alerts", "enable", "session-cost"], ["backfill", "--dry-run"], ["init", "--dry-run"],
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_a_database_that_may_not_be_looked_at_is_one_line(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    code = main([*arguments, "--db", str(tmp_path / NOT_TO_BE_SEEN)])
+
+    said = capsys.readouterr().err
+    assert (code, said.count("\n")) == (78, 1)
+    assert "cannot look at " in said
+
+
+def test_a_configuration_that_may_not_be_looked_at_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / NOT_TO_BE_SEEN))
+
+    code = main(["status"])
+
+    said = capsys.readouterr().err
+    assert (code, said.count("\n")) == (78, 1)
+
+
+def test_status_shows_the_rest_where_the_database_may_not_be_looked_at(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = main(["status", "--json", "--db", str(tmp_path / NOT_TO_BE_SEEN)])
+
+    (problem,) = json.loads(capsys.readouterr().out)["problems"]
+    assert (code, problem.startswith("cannot look at ")) == (3, True)
