@@ -7,6 +7,8 @@ its collector) must not turn a good end into a bad one: Python ends with 120 whe
 
 from __future__ import annotations
 
+import codecs
+import io
 import os
 import sys
 from contextlib import suppress
@@ -14,6 +16,11 @@ from typing import Final
 
 _STREAMS: Final = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
 """By descriptor: 0, 1, 2."""
+
+READABLE: Final = "ccagent.readable"
+
+_SIGNS: Final = {"─": "-", "—": "-", "…": ".", "→": ">", "·": "-"}
+"""What tables and sentences of ccagent hold beyond ASCII; as wide as it was, so that columns stay."""
 
 
 def hold() -> None:
@@ -28,6 +35,18 @@ def hold() -> None:
         if getattr(sys, name) is None:
             # Descriptors of their own objects stay open to the end, as those of the interpreter do.
             setattr(sys, name, open(number, mode, encoding="utf-8", errors="replace", closefd=False))  # noqa: SIM115
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        codecs.register_error(READABLE, readable)
+        sys.stdout.reconfigure(errors=READABLE)
+
+
+def readable(error: UnicodeError) -> tuple[str, int]:
+    """Stand in, as an error handler of codecs, for signs that the terminal's character set has not: lines and dots as ASCII
+    has them, all else escaped, so that a name of the user's ends no command."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    text = error.object[error.start : error.end]
+    return "".join(_SIGNS.get(sign) or sign.encode("ascii", "backslashreplace").decode() for sign in text), error.end
 
 
 def settle() -> None:

@@ -70,3 +70,12 @@ def test_a_reader_that_went_away_does_not_change_the_exit_code(gone: Sequence[st
             stream.close()
 
     assert code == 7
+
+
+def test_signs_that_the_terminal_has_not_end_no_command() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "from ccagent.standard_streams import hold; hold(); print('──…— ä 👩')"],
+        env={**os.environ, "PYTHONIOENCODING": "latin-1"}, capture_output=True, check=False,
+    )  # fmt: skip
+
+    assert (done.returncode, done.stdout) == (0, "--.- ä \\U0001f469\n".encode("latin-1")), done.stderr.decode()
