@@ -9,7 +9,7 @@ import click
 
 from ccagent.cli.links_section import links_document, links_section
 from ccagent.cli.options import config_option, db_option, json_option, load_config
-from ccagent.cli.output import print_json
+from ccagent.cli.output import clean, print_json
 from ccagent.cli.session_output import print_sections, sections, session_document
 from ccagent.cli.session_tree import tree_document, tree_section
 from ccagent.errors import NoDataError, UsageError
@@ -49,7 +49,7 @@ def command(
                 f"{display(config.database)} holds no session {session_id!r}; `ccagent usage --by session` lists them"
             )
         if len(found) > 1 and found[0] != session_id:
-            raise UsageError(f"{session_id!r} begins several ids: {', '.join(found)}; give more of it")
+            raise UsageError(f"{session_id!r} begins several ids: {', '.join(map(clean, found))}; give more of it")
         view = session_view(reader, found[0], time.time_ns() // 1_000_000)
         worked_on = session_links(reader, found[0]) if links else None
         roots = None

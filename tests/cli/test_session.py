@@ -156,3 +156,16 @@ def test_the_json_names_trace_and_span_of_turns_and_sub_agents(
     ]
     assert {child["trace_id"] for child in found["tree"][0]["children"]} == {found["tree"][0]["trace_id"]}
     assert "tree" not in document(database, capsys, "aaaa-1")
+
+
+def test_ids_that_begin_alike_cannot_command_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sessions = [Session(f"aaaa\x1b]0;mine\x07\n{number}", seed=number) for number in (1, 2)]
+    for session in sessions:
+        session.prompt("hello")
+    Feed(tmp_path / "ccagent.db").read(*sessions).close()
+
+    code = main(["session", "aaaa", "--db", str(tmp_path / "ccagent.db")])
+
+    said = capsys.readouterr().err
+    assert (code, said.count("\\x1b]0;mine\\x07\\n")) == (2, 2)
+    assert said.removesuffix("\n").isprintable()
