@@ -24,7 +24,8 @@ def parse_moment(text: str, now_ms: int, zone: dt.tzinfo | None, option: str) ->
     """Give the moment in ms since the epoch, UTC.
 
     A date is its first instant, a time without an offset is taken in `zone` (None: the system's). "7d" is that long
-    before now, exactly. Raises UsageError, naming the option, for anything else.
+    before now, exactly. Raises UsageError, naming the option, for anything else, also for what lies in no year from 1 to
+    9999 of UTC, where an offset may lead.
     """
     word = text.strip().lower()
     if word == "now":
@@ -62,4 +63,4 @@ def _placed(moment: dt.datetime, zone: dt.tzinfo | None) -> dt.datetime:
 
 
 def _to_ms(moment: dt.datetime) -> int:
-    return int(moment.timestamp() * 1_000)
+    return int(moment.astimezone(dt.UTC).timestamp() * 1_000)

@@ -182,7 +182,10 @@ def test_moments_are_read_in_the_zone(text: str, hours_ago: float) -> None:
     assert parse_moment(text, NOW_MS, BERLIN, "--since") == NOW_MS - int(hours_ago * HOUR_MS)
 
 
-@pytest.mark.parametrize("text", ["", "soon", "7y", "2025-13-01", "-3d", "٣d", "99999999d"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "soon", "7y", "2025-13-01", "-3d", "٣d", "99999999d", "0001-01-01T00:00+10:00", "9999-12-31T23:59-10:00"],
+)
 def test_what_is_no_moment_is_refused_with_the_option(text: str) -> None:
     with pytest.raises(UsageError, match="--until"):
         parse_moment(text, NOW_MS, BERLIN, "--until")
