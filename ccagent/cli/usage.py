@@ -10,7 +10,7 @@ import click
 
 from ccagent.cli.options import config_option, db_option, json_option, load_config
 from ccagent.cli.output import print_json
-from ccagent.cli.span import parse_moment, zone_of
+from ccagent.cli.span import parse_moment
 from ccagent.cli.usage_output import print_usage, usage_csv, usage_document
 from ccagent.errors import NoDataError, UsageError
 from ccagent.paths import display
@@ -54,17 +54,18 @@ def command(
     if as_json and as_csv:
         raise UsageError("--json and --csv exclude each other; take one")
     config = load_config(config_path, db=db)
-    zone = zone_of(config.rollups.timezone)
-    now_ms = time.time_ns() // 1_000_000
-    since_ms = parse_moment(since, now_ms, zone, "--since") if since else None
-    until_ms = parse_moment(until, now_ms, zone, "--until") if until else None
-    if since_ms is not None and until_ms is not None and since_ms >= until_ms:
-        raise UsageError(f"--since {since} does not lie before --until {until}")
     from ccagent.store.open import open_reader
-    from ccagent.store.queries import usage
+    from ccagent.store.queries import stored_zone, usage
 
+    now_ms = time.time_ns() // 1_000_000
     with open_reader(config.database) as reader:
-        rows = usage(reader, by=by, since_ms=since_ms, until_ms=until_ms, timezone=config.rollups.timezone)
+        # A day that is asked for is one of the rows: it begins where theirs do, whatever zone this machine is in today.
+        zone = stored_zone(reader)
+        since_ms = parse_moment(since, now_ms, zone, "--since") if since else None
+        until_ms = parse_moment(until, now_ms, zone, "--until") if until else None
+        if since_ms is not None and until_ms is not None and since_ms >= until_ms:
+            raise UsageError(f"--since {since} does not lie before --until {until}")
+        rows = usage(reader, by=by, since_ms=since_ms, until_ms=until_ms, timezone=None)
     if not any(row.requests or row.sessions or row.tool_calls for row in rows) and since_ms is None is until_ms:
         raise NoDataError(f"{display(config.database)} holds no usage yet; `ccagent run --once` takes in what there is")
     if as_json:
