@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import click
 
-from ccagent.cli.options import listen_option
 from ccagent.config import split_listen
 
 
 @click.command(name="demo")
-@listen_option
+@click.option(
+    "--listen",
+    metavar="HOST:PORT",
+    help='Where /metrics is served; "off" opens no port, port 0 takes any. [default: a free port of 127.0.0.1]',
+)
 @click.option(
     "--seconds",
     type=click.FloatRange(min=0, min_open=True),

@@ -14,18 +14,16 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Final
 
+from ccagent.config_keys import OFF
 from ccagent.demo.transcript import Session
 from ccagent.demo.writer import live_session, past_week
-from ccagent.errors import NotRunningError
-from ccagent.metrics import names
-from ccagent.metrics.catalogue import METRICS
+from ccagent.errors import CcagentError, NotRunningError
 
 LOOPBACK: Final = "127.0.0.1"
 
@@ -36,10 +34,6 @@ STOP_SECONDS: Final = 10.0
 """Five times what a daemon may take to stop."""
 
 POLL_SECONDS: Final = 0.2
-REQUEST_SECONDS: Final = 5.0
-
-CAUGHT_UP_MARK: Final = b"\nccagent_requests"
-"""Metrics of facts are on the page only once the first catch-up is done."""
 
 ALERT: Final = "demo-week"
 WEEK_USD: Final = 20.0
@@ -70,8 +64,8 @@ Talk = Callable[[str], None]
 def run_demo(listen: str | None = None, keep: bool = False, seconds: float | None = None, seed: int = 1) -> int:
     """Show the demo until Ctrl-C, or for `seconds` from the begin of its live session; 0, or the daemon's exit code.
 
-    `listen` is HOST:PORT of the demo's listener, None takes a free port of the loopback. `keep` leaves the temporary
-    folder where it is.
+    `listen` is HOST:PORT of the demo's listener or "off", None takes a free port of the loopback. `keep` leaves the
+    temporary folder where it is.
     """
     home = Path(tempfile.mkdtemp(prefix="ccagent-demo-"))
     tree, database = home / "projects", home / "demo.db"
@@ -96,16 +90,17 @@ def run_demo(listen: str | None = None, keep: bool = False, seconds: float | Non
 def _show(home: Path, tree: Path, database: Path, listen: str, seconds: float | None, seed: int, talk: Talk) -> int:
     environment = own_environment(os.environ, home)
     with _daemon(home, tree, database, listen, environment) as daemon:
-        wait_until_caught_up(daemon, listen, home / "daemon.log")
+        wait_until_caught_up(daemon, database, home / "daemon.log")
         _usage(database, environment, "day")
-        talk(f"metrics:  http://{listen}/metrics")
+        if listen != OFF:
+            talk(f"metrics:  http://{listen}/metrics")
         talk(f"database: {database}")
         talk(f"alerts:   ccagent alerts --db {database}")
         talk("A live session begins; its lines come one by one.")
         deadline = None if seconds is None else time.monotonic() + seconds
         over = play(tree, live_session(_now_ms(), seed), None if seconds is None else _now_ms() + round(seconds * 1000))
         _usage(database, environment, "model")
-        wait_until_firing(daemon, listen)
+        wait_until_firing(daemon, database)
         _verb(database, environment, "alerts", "list", "--check")
         if over:
             talk("The live session is over." + (" Ctrl-C ends the demo." if seconds is None else ""))
@@ -198,37 +193,32 @@ def _daemon(
                 daemon.wait()
 
 
-def wait_until_caught_up(daemon: subprocess.Popen[bytes], listen: str, log: Path) -> None:
+def wait_until_caught_up(daemon: subprocess.Popen[bytes], database: Path, log: Path) -> None:
     """Return when the daemon has taken in what there is. NotRunningError, with its last words, when it ends."""
+    from ccagent.service.live import read_status
+
     deadline = time.monotonic() + START_SECONDS
     while daemon.poll() is None and time.monotonic() < deadline:
-        if CAUGHT_UP_MARK in b"\n" + _page(f"http://{listen}/metrics"):
+        # Not asked of the page: there is none where the listener is off.
+        if (read_status(str(database)) or {}).get("caught_up"):
             return
         time.sleep(POLL_SECONDS)
     state = "has not taken in the week" if daemon.poll() is None else f"ended with {daemon.returncode}"
     words = log.read_bytes()[-1_000:].decode("utf-8", "replace").strip()
-    raise NotRunningError(f"the demo's daemon on {listen} {state}; its last words: {words or 'none'}")
+    raise NotRunningError(f"the demo's daemon {state}; its last words: {words or 'none'}")
 
 
-def wait_until_firing(daemon: subprocess.Popen[bytes], listen: str) -> None:
+def wait_until_firing(daemon: subprocess.Popen[bytes], database: Path) -> None:
     """Return when the demo's alert fires; also where it does not within ALERTS_SECONDS, since the demo has more to show."""
-    mark = f'\n{METRICS[names.ALERTS_FIRING].prometheus_name}{{rule="{ALERT}"}} 1'.encode()
+    from ccagent.store.alert_summary import summary
+    from ccagent.store.open import open_reader
+
     deadline = time.monotonic() + ALERTS_SECONDS
     while daemon.poll() is None and time.monotonic() < deadline:
-        if mark in _page(f"http://{listen}/metrics"):
-            return
+        with suppress(CcagentError), open_reader(database) as reader:
+            if any(one.rule == ALERT for one in summary(reader).firing):
+                return
         time.sleep(POLL_SECONDS)
-
-
-def _page(address: str) -> bytes:
-    # Without the user's proxies: the page is on this machine.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(address, timeout=REQUEST_SECONDS) as answer:
-            page: bytes = answer.read()
-            return page
-    except OSError:
-        return b""
 
 
 def _usage(database: Path, environment: dict[str, str], by: str) -> None:

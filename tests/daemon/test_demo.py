@@ -28,14 +28,18 @@ def start(ground: Ground, temporary: Path, *options: str) -> subprocess.Popen[st
     )  # fmt: skip
 
 
-def test_it_shows_a_week_and_a_live_session_and_leaves_nothing(ground: Ground, temporary: Path) -> None:
-    demo = start(ground, temporary, "--seconds", "1.5")
+@pytest.mark.parametrize("listener", [[], ["--listen", "off"]], ids=["port", "off"])
+def test_it_shows_a_week_and_a_live_session_and_leaves_nothing(
+    ground: Ground, temporary: Path, listener: list[str]
+) -> None:
+    demo = start(ground, temporary, "--seconds", "1.5", *listener)
 
     shown, said = demo.communicate(timeout=60)
 
     assert demo.returncode == 0, said
     assert "invented transcripts of the past week" in said
     assert "A live session begins" in said
+    assert ("/metrics" in said) is not bool(listener)
     assert "claude-opus-4-6" in shown
     assert f"{ALERT} fires at $" in shown
     assert list(temporary.iterdir()) == []
