@@ -20,7 +20,7 @@ SINCE = "90d"
 @click.option(
     "--since", metavar="WHEN", default=SINCE, show_default=True, help="From this moment on: 2025-01-31, 30d, 24h."
 )
-@click.option("--until", metavar="WHEN", help="Up to this moment; now, if none is named.")
+@click.option("--until", metavar="WHEN", help="Up to this moment; now, if none is named or it is to come.")
 @click.option("--all", "everything", is_flag=True, help="All rules, those that are off, too.")
 @click.option(
     "--threshold", metavar="NUMBER", help="With this threshold (or factor of a baseline) instead; needs --what-if."
@@ -53,8 +53,8 @@ def backtest(
     now = time.time_ns() // 1_000_000
     since_ms = parse_moment(since, now, zone, "--since")
     until_ms = parse_moment(until, now, zone, "--until") if until else now
-    if since_ms >= until_ms:
-        raise UsageError(f"--since {since} does not lie before {'--until ' + until if until else 'now'}")
+    if since_ms >= min(until_ms, now):
+        raise UsageError(f"--since {since} does not lie before {'now' if since_ms >= now else f'--until {until}'}")
     from ccagent import alert_backtest
     from ccagent.alert_changes import refusing
     from ccagent.alerts.expression import read_number
@@ -63,7 +63,7 @@ def backtest(
         number = None if threshold is None else read_number(threshold)
     with Progress() as progress:
         document = alert_backtest.backtest(
-            config, rules, everything=everything, since_ms=since_ms, until_ms=until_ms, threshold=number,
+            config, rules, everything=everything, since_ms=since_ms, until_ms=min(until_ms, now), threshold=number,
             told=lambda rule, part: progress.count(round(100 * part), 100, f"% of {rule}"),
         )  # fmt: skip
     if as_json:

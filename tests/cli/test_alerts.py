@@ -375,6 +375,14 @@ def test_all_rules_are_told_in_a_table_and_those_without_a_past_as_such(say: Say
 
 
 @pytest.mark.usefixtures("week")
+@pytest.mark.usefixtures("week")
+def test_a_backtest_ends_with_what_there_was(say: Say) -> None:
+    document = answer(say, "backtest", "session-cost", "--since", "2d", "--until", "9999-01-01")
+
+    assert document["until"] < "2100"
+    assert document["rules"][0]["hours"] <= 49
+
+
 def test_a_backtest_changes_nothing(say: Say) -> None:
     say("enable", "session-cost")
     before = answer(say)
