@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ccagent.cli.otel_output import otel_lines
+from ccagent.cli.otel_output import otel_lines, print_otel
 from ccagent.config import load
 from ccagent.otel_status import advice, collect
 from ccagent.service.live import Live, StatusFile
@@ -80,6 +80,18 @@ def test_the_lines_say_how_it_is_and_what_to_do(tmp_path: Path) -> None:
     assert "             waiting: 12" in lines
     assert any("last hour: 1 succeeded, 5 failed, 0 dropped" in line for line in lines)
     assert any("degraded → circuit_open: no answer" in line for line in lines)
+
+
+def test_what_to_do_is_told_to_its_end_on_a_narrow_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "50")
+
+    print_otel(document(tmp_path, Live(exports={"otlp/traces": AWAY})))
+
+    shown = capsys.readouterr().out
+    assert "what to do: see that the receiver runs and can be reached" in " ".join(shown.split())
+    assert max(map(len, shown.splitlines())) <= 50
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import click
 
-from ccagent.cli.output import clean, terminal_width
+from ccagent.cli.output import clean, sentence, terminal_width
 
 LABEL: Final = 12
 SECONDS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
@@ -17,12 +17,12 @@ def print_otel(document: Mapping[str, Any]) -> None:
     """Print the document, one fact a line."""
     width = terminal_width()
     for line in otel_lines(document):
-        text = clean(line)
-        click.echo(text if len(text) <= width else text[: width - 1] + "…")
+        click.echo(line if len(line) <= width else line[: width - 1] + "…")
 
 
 def otel_lines(document: Mapping[str, Any]) -> Iterator[str]:
-    """Give the lines: tier, each destination with what is to be known of it, then the rest."""
+    """Give the lines: tier, each destination with what is to be known of it, then the rest. Sentences are broken to the
+    width of the terminal."""
     running = "running" if document["running"] else "not running; what was sent lately is not known"
     yield _pair("ccagent", running)
     yield from _tier_lines(document["tier"])
@@ -38,9 +38,9 @@ def otel_lines(document: Mapping[str, Any]) -> Iterator[str]:
     native = document["native_telemetry"]
     yield _pair("native", f"Claude Code's own telemetry: {'on, ' + native['where'] if native['on'] else 'not found'}")
     for notice in document["notices"]:
-        yield _pair("notice", notice)
+        yield from _sentence("notice", notice)
     for problem in document["problems"]:
-        yield _pair("problem", problem)
+        yield from _sentence("problem", problem)
 
 
 def _tier_lines(tier: Mapping[str, Any]) -> Iterator[str]:
@@ -62,9 +62,9 @@ def _destination_lines(one: Mapping[str, Any]) -> Iterator[str]:
     if one["headers"]:
         yield _pair("", "headers: " + ", ".join(f"{name} {value}" for name, value in one["headers"].items()))
     if one["problem"]:
-        yield _pair("", f"problem: {one['problem']}")
+        yield from _sentence("", f"problem: {one['problem']}")
     if one["advice"]:
-        yield _pair("", f"what to do: {one['advice']}")
+        yield from _sentence("", f"what to do: {one['advice']}")
     if one["backlog"] is not None and one["signal"] != "metrics":
         age = f", the oldest since {_age(one['backlog_age_seconds'])}" if one["backlog_age_seconds"] else ""
         yield _pair("", f"waiting: {one['backlog']:,}{age if one['backlog'] else ''}")
@@ -89,4 +89,8 @@ def _age(seconds: float) -> str:
 
 
 def _pair(label: str, text: str) -> str:
-    return f"{label:<{LABEL}} {text}"
+    return clean(f"{label:<{LABEL}} {text}")
+
+
+def _sentence(label: str, text: str) -> Iterator[str]:
+    return sentence(label, clean(text), LABEL)

@@ -15,6 +15,9 @@ import click
 MAX_WIDTH: Final = 100
 """Tables are made for a terminal of usual width, and for a paste into an issue."""
 
+LEAST_SENTENCE: Final = 20
+"""Columns that a sentence has beside its label, however narrow the terminal."""
+
 RATE_SECONDS: Final = 0.5
 """Before that a speed says nothing."""
 
@@ -95,7 +98,7 @@ def status_lines(status: Mapping[str, object]) -> Iterator[str]:
             yield _line(name.replace("_", " "), _described(name, value))
     problems = status.get("problems")
     for problem in problems if isinstance(problems, Sequence) and not isinstance(problems, str) else ():
-        yield _line("problem", _plain(problem))
+        yield from sentence("problem", _plain(problem))
 
 
 def _last_seen_lines(last: Mapping[str, object]) -> Iterator[str]:
@@ -104,7 +107,7 @@ def _last_seen_lines(last: Mapping[str, object]) -> Iterator[str]:
     yield _line("", "nothing is lost: the next start goes on where it stood")
     problems = last.get("problems")
     for problem in problems if isinstance(problems, Sequence) and not isinstance(problems, str) else ():
-        yield _line("  it had", _plain(problem))
+        yield from sentence("  it had", _plain(problem))
 
 
 def _alert_lines(alerts: Mapping[str, object]) -> Iterator[str]:
@@ -142,6 +145,15 @@ def _export_lines(export: Mapping[str, object]) -> Iterator[str]:
 
 def _line(label: str, text: str) -> str:
     return f"{label:<{_LABEL_WIDTH}} {text}"
+
+
+def sentence(label: str, text: str, label_width: int = _LABEL_WIDTH) -> Iterator[str]:
+    """Give a sentence as lines of the terminal's width: what is to be done stands at its end, so none of it is cut."""
+    import textwrap
+
+    width = max(LEAST_SENTENCE, min(terminal_width(), MAX_WIDTH) - label_width - 1)
+    for number, line in enumerate(textwrap.wrap(text, width, break_on_hyphens=False)):
+        yield f"{'' if number else label:<{label_width}} {line}"
 
 
 def _described(name: str, value: object) -> str:

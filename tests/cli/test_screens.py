@@ -62,6 +62,17 @@ def test_problems_come_last_and_cannot_command_the_terminal() -> None:
     ]
 
 
+def test_a_problem_is_told_to_its_end_where_it_says_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+    problem = (
+        f"{'costs were computed with older prices; ' * 3}stop ccagent and run `ccagent backfill --recompute-prices`"
+    )
+
+    print_status(STATUS | {"problems": [problem]})
+
+    told = capsys.readouterr().out.partition("problem ")[2]
+    assert " ".join(told.split()) == problem
+
+
 def test_no_line_of_the_screen_is_wider_than_100_columns(capsys: pytest.CaptureFixture[str]) -> None:
     print_status(STATUS | {"database": {"path": "/long" * 50}})
 
