@@ -109,7 +109,7 @@ def _read(files: Sequence[Path]) -> Iterator[tuple[str, dict[str, Any]]]:
             found = json.loads(text) if text.lstrip().startswith("{") else tomllib.loads(text)
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"{display(path)}: cannot be read ({error})") from error
-        except (json.JSONDecodeError, tomllib.TOMLDecodeError) as error:
+        except (ValueError, RecursionError) as error:
             raise UsageError(f"{display(path)}: is neither TOML nor JSON: {error}") from error
         if not isinstance(found, dict):
             raise UsageError(f"{display(path)}: is no file of cases (docs/alerts.md shows one)")

@@ -52,6 +52,14 @@ class ConfigFile:
             document = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             raise ConfigError(self._syntax_message(error)) from error
+        except (ValueError, RecursionError) as error:
+            # The parser lets out what Python says of a number of thousands of digits, or of brackets within brackets.
+            what = (
+                "it is nested too deep" if isinstance(error, RecursionError) else "a number in it has too many digits"
+            )
+            raise ConfigError(
+                f"{display(path)}: {what}; `ccagent config default` prints what may stand there"
+            ) from error
         self.values: dict[str, object] = {}
         self.destinations: list[str] = []
         self.rules: object = None

@@ -23,5 +23,5 @@ def load_prices(config: Config) -> PriceTable:
         if not isinstance(override, dict):
             raise ValueError("it is no table")
         return table.with_override(override)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"the price file {path} cannot be used: {error}") from error

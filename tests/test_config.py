@@ -108,6 +108,14 @@ def test_bad_toml_is_refused_with_line_and_column(tmp_path: Path) -> None:
     assert refusal(tmp_path, "listen = \n").startswith("/config.toml:1:10: this is no TOML")
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [("max_line_bytes = " + "9" * 5_000, "too many digits"), (f"sources = {'[' * 2_000}{']' * 2_000}", "too deep")],
+)
+def test_toml_that_is_too_much_for_its_parser_is_refused_like_any_other(tmp_path: Path, text: str, told: str) -> None:
+    assert told in refusal(tmp_path, text)
+
+
 def test_bytes_that_are_no_utf8_are_refused_with_their_line(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     path.write_bytes(b"# one\nlisten = '\xff'\n")

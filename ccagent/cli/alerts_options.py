@@ -78,7 +78,7 @@ def read_document(path: Path) -> dict[str, Any]:
         ) from error
     try:
         found = json.loads(text) if text.lstrip().startswith("{") else tomllib.loads(text)
-    except (json.JSONDecodeError, tomllib.TOMLDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"--from {path}: is neither JSON nor TOML: {error}") from error
     if not isinstance(found, dict) or "metric" not in found:
         raise UsageError(
