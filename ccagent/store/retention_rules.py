@@ -5,8 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 from ccagent.rollups.buckets import DAY_MS
+
+EARLIEST_MS: Final = -62_135_596_800_000
+"""The year 1: no bound lies before, however many days somebody writes to say "for ever"; a database takes 64 bits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +24,7 @@ class Rules:
 
     def payload_bound(self, now_ms: int) -> int | None:
         """Payloads of facts that began before this instant go; None: none do."""
-        return now_ms - self.payload_days * DAY_MS if self.payload_days else None
+        return max(EARLIEST_MS, now_ms - self.payload_days * DAY_MS) if self.payload_days else None
 
     def fact_bound(self, now_ms: int) -> int | None:
         """Sessions whose last sign is older than this instant go; None: none do."""

@@ -116,3 +116,11 @@ def test_a_text_that_is_used_while_unused_ones_are_forgotten_stays() -> None:
 
     assert turn.removeprefix("turn:") in names(feed)
     assert texts.watched is None
+
+
+def test_days_beyond_all_time_keep_everything() -> None:
+    feed = filled(*two())
+
+    removed = prune(feed, NOW, payload_days=10**30, fact_months=0)
+
+    assert (removed.facts, removed.payloads) == (0, 0)
