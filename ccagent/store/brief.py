@@ -17,7 +17,7 @@ from ccagent.errors import DamagedError, NoDataError, StoreError
 from ccagent.paths import stands
 from ccagent.store.connection import Connection, SqliteConnection, scalar
 from ccagent.store.location import Database
-from ccagent.store.migrations import require_current
+from ccagent.store.migrations import refuse_others, require_current
 
 BUSY_MS: Final = 10_000
 """How long it waits for the daemon, none of whose transactions holds the lock for a second."""
@@ -47,6 +47,7 @@ def _in_file(path: str) -> Iterator[Connection]:
         raise StoreError(f"cannot write {path}: {error}; check its owner and mode") from error
     try:
         conn.set_busy_timeout(BUSY_MS)
+        refuse_others(conn, path)
         if scalar(conn, "PRAGMA user_version") == 0:
             raise NoDataError(f"{path} holds no facts yet; start `ccagent run`")
         require_current(conn, path)

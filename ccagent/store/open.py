@@ -13,7 +13,7 @@ from ccagent.errors import DamagedError, NoDataError, StoreError
 from ccagent.paths import stands
 from ccagent.store.connection import Connection, SqliteConnection, scalar
 from ccagent.store.location import Database, parse_database
-from ccagent.store.migrations import require_current
+from ccagent.store.migrations import refuse_others, require_current
 from ccagent.store.patience import Patience
 
 BUSY_MS: Final = 2_000
@@ -41,6 +41,7 @@ def connect_reader(database: Database | Path | str) -> Connection:
     except apsw.Error as error:
         raise StoreError(f"cannot read {path}: {error}; is it a ccagent database?") from error
     try:
+        refuse_others(conn, path)
         if scalar(conn, "PRAGMA user_version") == 0:
             raise NoDataError(f"{path} holds no facts yet; start `ccagent run`")
         require_current(conn, path)

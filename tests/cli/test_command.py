@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib.util
 import io
 import json
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -167,6 +169,21 @@ def test_a_database_that_may_not_be_looked_at_is_one_line(
     said = capsys.readouterr().err
     assert (code, said.count("\n")) == (78, 1)
     assert "cannot look at " in said
+
+
+@pytest.mark.parametrize(
+    "arguments", [["usage"], ["session", "x"], ["alerts"], ["alerts", "enable", "session-cost"]], ids=" ".join
+)
+def test_another_programs_database_is_said_to_be_one(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with closing(sqlite3.connect(tmp_path / "notes.db")) as conn:
+        conn.execute("CREATE TABLE note (words TEXT)")
+
+    code = main([*arguments, "--db", str(tmp_path / "notes.db")])
+
+    assert code == 78
+    assert "is the SQLite database of another program; name another --db" in capsys.readouterr().err
 
 
 def test_a_configuration_that_may_not_be_looked_at_is_one_line(
