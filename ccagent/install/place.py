@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,7 +15,7 @@ from typing import Final
 from ccagent.config import Config
 from ccagent.config_keys import CONFIG_VARIABLE
 from ccagent.errors import ServiceError
-from ccagent.follow.roots import default_roots
+from ccagent.follow.roots import PREFIXES, default_roots
 from ccagent.store.location import parse_database
 
 PROGRAM: Final = "ccagent"
@@ -30,6 +31,11 @@ KEPT_VARIABLES: Final = (
     "XDG_STATE_HOME",
 )
 """Where things lie: the service is to find what the shell finds. None of them can hold a secret, as units may not."""
+
+_SEPARATORS: Final = {"CCAGENT_SOURCE": os.pathsep, "CLAUDE_CONFIG_DIR": f",{os.pathsep}", "CODEX_HOME": ""}
+"""What stands between the folders of a variable."""
+
+_RELATIVE: Final = re.compile(rf"\s*[^\s/~,{re.escape(os.pathsep)}]")
 
 TEMPORARY: Final = ("/tmp", "/var/tmp")
 
@@ -63,7 +69,7 @@ def survey(config: Config, env: Mapping[str, str], home: Path, arguments: Sequen
     if config.retention.archive is not None:
         own.append(config.retention.archive)
     sources = [root.path for root in config.sources or default_roots(env, home)]
-    kept = {name: env[name] for name in KEPT_VARIABLES if env.get(name)}
+    kept = {name: _from_anywhere(name, env[name]) for name in KEPT_VARIABLES if env.get(name)}
     if config.file is not None and config.file != paths.config_file:
         kept[CONFIG_VARIABLE] = os.path.abspath(config.file)  # noqa: PTH100 - same
     unseen = sorted(name for name in env if name.startswith(OTHER_PREFIXES) and name not in kept)
@@ -91,6 +97,19 @@ def program(arguments: Sequence[str]) -> Path:
             return Path(os.path.abspath(found))  # noqa: PTH100 - resolve() would follow the link
     raise ServiceError(
         f"the command {PROGRAM} is not installed beside {sys.executable}; install it (uv tool, pipx or pip) and call it"
+    )
+
+
+def _from_anywhere(name: str, value: str) -> str:
+    """A variable's value with its relative folders made absolute: a service does not start where this shell stands. (Relative
+    ones of XDG count for nothing anywhere.)"""
+    if name not in _SEPARATORS:
+        return value
+    pieces = re.split(f"([{re.escape(_SEPARATORS[name])}])", value) if _SEPARATORS[name] else [value]
+    words = PREFIXES if name == "CCAGENT_SOURCE" else ()
+    return "".join(
+        os.path.abspath(piece.strip()) if _RELATIVE.match(piece) and piece not in words else piece  # noqa: PTH100 - same
+        for piece in pieces
     )
 
 

@@ -243,3 +243,19 @@ def test_how_it_stands_is_told_without_an_installation_and_without_a_manager(gro
 
     assert (standing.installed, standing.running, standing.pid) == (False, False, None)
     assert standing.lines() == ["not installed; `ccagent service install` does that"]
+
+
+def test_folders_that_a_shell_names_from_where_it_stands_are_told_to_the_service_whole(ground: Ground) -> None:
+    here = Path.cwd()
+    env = {
+        "HOME": "/home/ada", "CCAGENT_SOURCE": "notes:codex:old/sessions:/abs:~/mine", "CLAUDE_CONFIG_DIR": "claude, /other",
+        "CODEX_HOME": "./codex",
+    }  # fmt: skip
+
+    place = survey(load({}, env), env, Path("/home/ada"), [str(ground.program)])
+
+    assert place.variables == {
+        "CCAGENT_SOURCE": f"{here}/notes:codex:{here}/old/sessions:/abs:~/mine",
+        "CLAUDE_CONFIG_DIR": f"{here}/claude, /other",
+        "CODEX_HOME": f"{here}/codex",
+    }
