@@ -169,5 +169,7 @@ def choices(config: Config) -> dict[str, object]:
             chosen["sources"] = places
     if given("database") and not passwords(config.database):
         named = parse_database(config.database, config.paths.state_dir)
-        chosen["database"] = config.database if named.kind == "postgres" else str(Path(named.target).absolute())
+        place = config.database if named.kind == "postgres" else str(Path(named.target).absolute())
+        if place.isprintable():  # TOML, too, takes text and no bytes
+            chosen["database"] = place
     return chosen

@@ -15,7 +15,8 @@ import pytest
 
 from ccagent.config import load
 from ccagent.config_reference import default_file
-from ccagent.inventory import choices, is_session, take
+from ccagent.follow.roots import Root
+from ccagent.inventory import choices, is_session, take, write_config
 from tests.daemon.rig import ROOT, Ground, grounds, now_ms, small_session
 
 
@@ -183,6 +184,14 @@ def test_a_source_that_is_not_there_is_not_written(ground: Ground) -> None:
 
     assert "found     no transcripts in /nowhere (not there)" in said
     assert "/nowhere" not in (ground.home / ".config" / "ccagent" / "config.toml").read_text()
+
+
+@pytest.mark.parametrize("name", ["facts\udcff.db", "facts\x7f.db"])
+def test_a_path_that_no_configuration_can_hold_is_not_written(tmp_path: Path, name: str) -> None:
+    config = load({"database": str(tmp_path / name), "sources": (str(tmp_path),)}, {"HOME": str(tmp_path)})
+
+    assert write_config(tmp_path / "config.toml", choices(config))
+    assert load({}, {}, tmp_path / "config.toml").sources == (Root(tmp_path),)
 
 
 def test_a_password_is_not_written_into_the_configuration(tmp_path: Path) -> None:
