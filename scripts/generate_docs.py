@@ -48,7 +48,7 @@ EXIT_CODES = {
     2: "wrong usage",
     3: "not running (`status`)",
     10: "an alert fires (`alerts --check`, `status --check`); something is new (`drift`), or to be done (`doctor`)",
-    20: "no data (`usage`, `drift` on an empty store; no such session)",
+    20: "no data: no database yet, nothing in it (`usage`, `drift`), no such session, nothing to compare (`reconcile`)",
     70: "a thread died; the supervisor restarts the whole daemon",
     75: "another instance holds the database",
     78: "bad configuration, or a database of a newer version; a restart does not help",
