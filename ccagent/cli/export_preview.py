@@ -68,7 +68,9 @@ def _print(one: Preview) -> None:
         click.echo("nothing is pending")
     else:
         click.echo(f"{one.items:,} {_NOUNS[one.target.signal]}, {size(one.size)} before compression:")
-        click.echo(json.dumps(otlp_json(one.request), indent=2, ensure_ascii=False))
+        text = json.dumps(otlp_json(one.request), indent=2, ensure_ascii=False)
+        # JSON escapes some of what can command a terminal, and leaves the rest (C1, signs that turn the direction) raw.
+        click.echo("".join(sign if sign.isprintable() or sign == "\n" else json.dumps(sign)[1:-1] for sign in text))
     click.echo()
 
 

@@ -10,8 +10,9 @@ import pytest
 
 from ccagent.otlp_json import otlp_json
 from tests.daemon.collector import door, rich_session
-from tests.daemon.rig import Ground
+from tests.daemon.rig import Ground, now_ms
 from tests.otlp.receiver import Running, http_receiver
+from tests.transcripts import Session, Usage, text
 
 TOKEN = "kanarienvogel-geheim"
 
@@ -72,6 +73,21 @@ def test_on_a_screen_it_says_where_to_and_how_much(followed: Ground) -> None:
     assert "otlp/traces: http/protobuf http://127.0.0.1:4318/v1/traces, headers authorization" in done.stdout
     assert "spans" in done.stdout
     assert "invoke_agent claude-code" in done.stdout
+
+
+def test_names_from_a_transcript_cannot_command_the_terminal(followed: Ground) -> None:
+    odd = Session("odd", start=now_ms() - 60_000, model="model\x9b2J\u202e\U000e0001")
+    odd.prompt("hello")
+    odd.assistant(text("a reply"), usage=Usage(output=1))
+    odd.turn_duration(5_000)
+    followed.tree.write(odd)
+    with door(1) as closed:
+        followed.once("--otlp-endpoint", closed.url, "--otlp-protocol", "http/protobuf")
+
+    shown = asked(followed, "--signal", "traces", url="http://127.0.0.1:4318").stdout
+
+    assert '"model\\u009b2J\\u202e\\udb40\\udc01"' in shown
+    assert shown.replace("\n", "").isprintable()
 
 
 def test_where_nothing_is_sent_it_says_so(followed: Ground) -> None:
