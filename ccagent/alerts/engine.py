@@ -101,6 +101,12 @@ def no_data_ms(rule: Rule) -> int:
     return min(max(length_ms(condition.window) for condition in rule.conditions), NO_DATA_MS)
 
 
+def unseen_ms(rule: Rule) -> int:
+    """For how long nobody may look at what fires before it is said to be over. Outside of its schedule a rule stays as it
+    is, which is for a week less a minute at most."""
+    return NO_DATA_MS if rule.schedule is None else 8 * NO_DATA_MS
+
+
 def _resolved_at(standing: Standing, now: int) -> int | None:
     """When it was resolved, by a clock that was set back as the present one: a cooldown gets no longer by that."""
     if standing.resolved_at is None:

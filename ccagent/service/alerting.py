@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from ccagent import alert_book
 from ccagent.alerts.backtest import operands_of
-from ccagent.alerts.engine import NO_DATA_MS
+from ccagent.alerts.engine import unseen_ms
 from ccagent.alerts.evaluate import Outcome, evaluate
 from ccagent.alerts.metrics import known
 from ccagent.alerts.rule import Operand, Rule
@@ -374,8 +374,8 @@ class Alerting:
             while self._store.write(lambda conn: alert_states.prune(conn, now_ms)) == alert_states.PRUNED:
                 pass
             # What fired for a host that nobody has heard of for a day could never end; a live one keeps it every KEEP_MS.
-            hosts = [rule.id for rule in self.active() if self._of_hosts(rule)]
-            if self._store.write(lambda conn: alert_states.expire(conn, hosts, now_ms - NO_DATA_MS, now_ms)):
+            unseen = {rule.id: now_ms - unseen_ms(rule) for rule in self.active() if self._of_hosts(rule)}
+            if self._store.write(lambda conn: alert_states.expire(conn, unseen, now_ms)):
                 self.told()
         with self._reader() as conn:
             self._commits = commits(conn)

@@ -236,12 +236,13 @@ def retire(conn: Connection, rule: str, *, now_ms: int) -> int:
     return sum(after is State.RESOLVED for after in _end(conn, standings(conn, rule), now_ms, Reason.RULE))
 
 
-def expire(conn: Connection, rules: Collection[str], unseen_since: int, now_ms: int) -> int:
-    """Nothing of these rules is pending or fires for subjects that nobody has evaluated since then (ms UTC): how many did.
+def expire(conn: Connection, unseen_since: Mapping[str, int], now_ms: int) -> int:
+    """Nothing of these rules is pending or fires for subjects that nobody has evaluated since then (ms UTC by rule): how many
+    did.
 
     Whoever evaluates them after all begins anew with what stands here.
     """
-    unseen = [one for rule in rules for one in standings(conn, rule) if one.evaluated_at < unseen_since]
+    unseen = [one for rule, since in unseen_since.items() for one in standings(conn, rule) if one.evaluated_at < since]
     ended = _end(conn, unseen, now_ms, Reason.NO_DATA)
     if ended:
         alert_version.touch(conn)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -25,6 +26,7 @@ from ccagent.store.writer import Writer
 
 NOW = 1_790_000_000_000
 MINUTE_MS = 60_000
+DAY_MS = 24 * 60 * MINUTE_MS
 RULE = "spend"
 
 
@@ -137,7 +139,6 @@ def test_only_the_elected_host_shows_what_fires(hosts: tuple[Host, Host, FakeClo
 
 
 BROKEN = "broken"
-SLOW = {"id": "slow", "metric": "requests", "window": "6h", "threshold": 5}
 
 
 def of_broken(host: Host) -> list[tuple[str, str, str]]:
@@ -175,28 +176,24 @@ def test_what_fires_for_a_host_that_is_gone_ends_and_goes_on_should_it_return(
     assert of_broken(one) == [*back, ("two", "resolved", "clear")]
 
 
-def test_who_is_no_longer_elected_keeps_nothing_of_the_evaluation_that_it_was_at(
+def test_outside_of_its_schedule_a_rule_of_a_host_stays_as_it_is(
     hosts: tuple[Host, Host, FakeClock], series: Amounts
 ) -> None:
     one, two, clock = hosts
+    schedule = {"days": "Mon-Fri", "hours": "00:00-24:00"}
+    rule = {"id": BROKEN, "metric": "export.backlog", "aggregation": "last", "window": "now", "threshold": 5}
+    clock.jump(NOW + (4 - datetime.fromtimestamp(NOW / 1_000, UTC).weekday()) % 7 * DAY_MS)  # a Friday
     one.alerting.evaluate()
-    one.store.write(lambda conn: put_rule(conn, {**SLOW, "for": "2m"}, origin=Origin.CLI, now_ms=NOW))
-    two.store.elected()
+    one.store.write(
+        lambda conn: put_rule(conn, {**rule, "schedule": schedule}, origin=Origin.CLI, now_ms=clock.now_ms())
+    )
+    one.alerting.evaluate()
     series.value = 9.0
-    one.alerting.evaluate()
-
-    def lost() -> None:
-        """The machine slept in the middle of it, and somebody else went on."""
-        series.asked = lambda: None
-        one.lose_its_session(two)
-        assert two.store.elected()
-        clock.advance(2 * MINUTE_MS)
+    two.alerting.evaluate()
+    for _ in range(50):
+        clock.advance(60 * MINUTE_MS)
+        one.alerting.evaluate()
         two.alerting.evaluate()
 
-    clock.advance(MINUTE_MS)
-    series.asked = lost
-    with suppress(StoreError):
-        one.alerting.evaluate()
-
-    found = two.store.ask("SELECT state, episode FROM alert_state WHERE rule = ?", (SLOW["id"],))
-    assert found == [("firing", 1)]
+    assert ("two", "firing", "holds") in of_broken(one)
+    assert [found for found in of_broken(one) if found[1] == "resolved"] == []
