@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -139,6 +139,7 @@ def test_only_the_elected_host_shows_what_fires(hosts: tuple[Host, Host, FakeClo
 
 
 BROKEN = "broken"
+SLOW = {"id": "slow", "metric": "requests", "window": "6h", "threshold": 5}
 
 
 def of_broken(host: Host) -> list[tuple[str, str, str]]:
@@ -197,3 +198,30 @@ def test_outside_of_its_schedule_a_rule_of_a_host_stays_as_it_is(
 
     assert ("two", "firing", "holds") in of_broken(one)
     assert [found for found in of_broken(one) if found[1] == "resolved"] == []
+
+
+def test_who_is_no_longer_elected_keeps_nothing_of_the_evaluation_that_it_was_at(
+    hosts: tuple[Host, Host, FakeClock], series: Amounts
+) -> None:
+    one, two, clock = hosts
+    one.alerting.evaluate()
+    one.store.write(lambda conn: put_rule(conn, {**SLOW, "for": "2m"}, origin=Origin.CLI, now_ms=NOW))
+    two.store.elected()
+    series.value = 9.0
+    one.alerting.evaluate()
+
+    def lost() -> None:
+        """The machine slept in the middle of it, and somebody else went on."""
+        series.asked = lambda: None
+        one.lose_its_session(two)
+        assert two.store.elected()
+        clock.advance(2 * MINUTE_MS)
+        two.alerting.evaluate()
+
+    clock.advance(MINUTE_MS)
+    series.asked = lost
+    with suppress(StoreError):
+        one.alerting.evaluate()
+
+    found = two.store.ask("SELECT state, episode FROM alert_state WHERE rule = ?", (SLOW["id"],))
+    assert found == [("firing", 1)]
