@@ -95,12 +95,12 @@ def budget_rules(given: Budgets) -> Iterator[Document]:
         " Projects with a budget of their own in the configuration have a rule of their own.",
     }
     taken: set[str] = set()
-    for project, amount in sorted(given.projects.items()):
+    for project, amount in sorted(given.projects.items(), key=_by_name):
         id = project_rule(project, taken)
         taken.add(id)
         yield {
             "id": id,
-            "name": f"Daily budget of {project}",
+            "name": f"Daily budget of {_called(project)}",
             "metric": "session_cost",
             "window": "daily",
             "operator": ">",
@@ -114,13 +114,23 @@ def budget_rules(given: Budgets) -> Iterator[Document]:
 
 
 def project_rule(project: str, taken: set[str] | frozenset[str] = frozenset()) -> str:
-    """The id of a project's own budget rule: made of its name, with a digest where that is not enough."""
-    slug = re.sub(r"[^a-z0-9]+", "-", project.lower()).strip("-")
+    """The id of a project's own budget rule: made of its name, and never of its path; with a digest where that is not enough."""
+    slug = re.sub(r"[^a-z0-9]+", "-", _called(project).lower()).strip("-")
     if slug and len(slug) <= _SLUG_LENGTH and f"{BUDGET_PROJECT}-{slug}" not in taken:
         return f"{BUDGET_PROJECT}-{slug}"
     digest = blake2b(project.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGEST]
     kept = slug[-(_SLUG_LENGTH - _DIGEST - 1) :].strip("-")
     return "-".join(part for part in (BUDGET_PROJECT, kept, digest) if part)
+
+
+def _by_name(project: tuple[str, float]) -> tuple[bool, str]:
+    """Names before paths: a name keeps its id when a path with the same last folder comes."""
+    return "/" in project[0], project[0]
+
+
+def _called(project: str) -> str:
+    """The last folder: name and id of a rule leave the machine with its messages."""
+    return project.rstrip("/").rpartition("/")[2] or project
 
 
 def burn_rate(given: Budgets) -> Document:

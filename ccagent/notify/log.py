@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+from ccagent.alerts.budgets import BUDGET_PROJECT
 from ccagent.alerts.message import Message
 from ccagent.alerts.rule import Scope, Severity
 from ccagent.alerts.states import State
@@ -40,15 +41,16 @@ class LogChannel:
 
 def _fields(message: Message) -> dict[str, Any]:
     """Names of projects and features stand in no line above debug: what fires for them says `ccagent alerts`."""
-    subject, summary = message.subject, message.summary
+    rule, subject, summary = message.rule, message.subject, message.summary
     if message.scope is Scope.SESSION and subject:
         subject = subject[:SESSION_CHARACTERS]
         summary = summary.replace(message.subject, subject)
     elif message.scope in (Scope.PROJECT, Scope.FEATURE):
         hidden = reworded(message, message.scope.value, (message.subject,))
         subject, summary = hidden.subject, hidden.summary
+        rule = hidden.rule if hidden.rule == BUDGET_PROJECT else rule
     fields = {
-        "rule": message.rule, "severity": message.severity.value, "summary": summary, "subject": subject or None,
+        "rule": rule, "severity": message.severity.value, "summary": summary, "subject": subject or None,
         "value": message.value, "threshold": message.threshold, "unit": message.unit or None,
         "reason": message.reason.value, "key": message.key,
     }  # fmt: skip

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from ccagent.alerts.budgets import BUDGET_PROJECT
 from ccagent.alerts.message import Message, summed_up
 from ccagent.alerts.metrics import tells_of_ccagent
 from ccagent.alerts.rule import Scope
@@ -78,6 +79,8 @@ def reworded(message: Message, subject: str, names: tuple[str, ...]) -> Message:
 
     # Its id is left alone unless the rule was made for certain projects: the ids of the built-in rules are plain words.
     rule = hide(message.rule) if message.named else message.rule
+    if rule.startswith(f"{BUDGET_PROJECT}-"):
+        rule = BUDGET_PROJECT  # what follows is made of the project's name
     name = hide(message.name) if message.named else message.name
     return summed_up(
         replace(

@@ -58,6 +58,21 @@ def test_every_project_with_a_budget_has_a_rule_of_its_own() -> None:
     assert {rule.scope for rule in own} == {Scope.PROJECT}
 
 
+def test_a_budget_of_a_project_that_is_named_by_its_path_tells_its_last_folder_alone() -> None:
+    given = {"/home/ada/secret-client/shop": 5.0, "shop": 3.0, "/home/ada/till/": 6.0}
+    own = [one for one in pack(Budgets(projects=given)) if one.get("only")]
+
+    assert {one["only"][0]: one["name"] for one in own} == {
+        "shop": "Daily budget of shop",
+        "/home/ada/secret-client/shop": "Daily budget of shop",
+        "/home/ada/till/": "Daily budget of till",
+    }
+    ids = {one["only"][0]: one["id"] for one in own}
+    assert (ids["shop"], ids["/home/ada/till/"]) == ("budget-project-shop", "budget-project-till")
+    assert len(set(ids.values())) == 3
+    assert not any("ada" in id or "secret" in id for id in ids.values())
+
+
 def test_the_id_of_a_project_of_any_length_is_a_rules_id() -> None:
     for project in ("x" * 500, "/" + "é" * 80, "a/" * 60):
         parse({**PACK_BY_ID["budget-project"], "id": project_rule(project)})

@@ -47,6 +47,14 @@ def test_what_is_over_is_for_information(log: io.StringIO) -> None:
     assert (lines(log)[0]["level"], lines(log)[0]["event"]) == ("info", "alert.resolved")
 
 
+def test_the_id_that_ccagent_makes_of_a_projects_name_is_in_no_line(log: io.StringIO) -> None:
+    own = rule(id="budget-project-my-shop", name="Daily budget of my shop", only=("my shop",))
+    LogChannel().deliver([message(of=own, rule=own.id, subject="/home/nobody/my shop")])
+
+    assert lines(log)[0]["rule"] == "budget-project"
+    assert "shop" not in log.getvalue()
+
+
 def test_no_path_and_no_whole_session_stands_in_the_log(log: io.StringIO) -> None:
     session = "0f1e2d3c-aaaa-bbbb-cccc-0123456789ab"
     LogChannel().deliver([message()])

@@ -180,6 +180,17 @@ def test_the_names_of_a_rule_do_not_tell_what_tiers_keep_back(channel: Make, col
     assert attributes(collector.received.logs[0])["ccagent.alert.rule"] == f"budget-{anonymous(str(folder), KEY)}"
 
 
+def test_the_id_that_ccagent_makes_of_a_projects_name_stays_here(
+    channel: Make, collector: Running, folder: Path
+) -> None:
+    own = rule(id="budget-project-yv-project", name="Daily budget of yv project", only=(str(folder), "yv project"))
+
+    channel(collector).deliver([message(of=own, rule=own.id, subject=str(folder))])
+
+    assert attributes(collector.received.logs[0])["ccagent.alert.rule"] == "budget-project"
+    assert b"yv" not in collector.received.bodies[0]
+
+
 def test_a_feature_is_a_number(channel: Make, collector: Running, folder: Path) -> None:
     told = message(of=rule(scope=Scope.FEATURE), subject="yvbranchword")
 
