@@ -171,4 +171,7 @@ def is_meant(subject: str, scope: Scope, only: Collection[str]) -> bool:
         return False
     if not only or subject in only:
         return True
-    return scope is Scope.PROJECT and subject.rstrip("/").rsplit("/", 1)[-1] in only
+    if scope is not Scope.PROJECT:
+        return False
+    path = subject.rstrip("/")
+    return path.rsplit("/", 1)[-1] in only or any(one.rstrip("/") == path for one in only)

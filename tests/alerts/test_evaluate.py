@@ -49,7 +49,13 @@ def test_each_project_is_judged_for_itself() -> None:
 
 
 @pytest.mark.parametrize(
-    ("only", "firing"), [(["shop"], {"/a/shop", "/b/shop"}), (["/b/shop"], {"/b/shop"}), (["b"], set())]
+    ("only", "firing"),
+    [
+        (["shop"], {"/a/shop", "/b/shop"}),
+        (["/b/shop"], {"/b/shop"}),
+        (["/b/shop/"], {"/b/shop"}),
+        (["b"], set()),
+    ],
 )
 def test_a_rule_may_name_its_projects_by_path_or_last_folder(only: list[str], firing: set[str]) -> None:
     budget = rule(scope="project", threshold=5, only=only)
