@@ -142,9 +142,13 @@ def _missed(expected: Expectation, standings: Mapping[str, Standing] | None, cas
     at = shown_at(expected.at, case.zone)
     if standings is None:
         return [f"{at}: nothing is evaluated at this moment; the ends of steps of {durations.shown(case.step_ms)} are"]
-    subject = expected.subject if expected.subject is not None else _only_subject(case)
+    subjects = _subjects(case)
+    subject = expected.subject if expected.subject is not None else subjects[0] if len(subjects) == 1 else None
     if subject is None:
         return [f"{at}: say of which {case.rule.scope} (subject = …): there are several"]
+    if subject not in subjects:
+        known = f": there are {', '.join(subjects)}" if subjects != [""] else ""
+        return [f"{at}: no series is of {subject!r}{known}"]
     standing = standings.get(subject)
     came = State.INACTIVE if standing is None else standing.state
     of = f" of {subject}" if subject else ""
@@ -159,11 +163,10 @@ def _missed(expected: Expectation, standings: Mapping[str, Standing] | None, cas
     return faults
 
 
-def _only_subject(case: Case) -> str | None:
+def _subjects(case: Case) -> list[str]:
     if case.rule.scope is Scope.GLOBAL:
-        return ""
-    subjects = {course.places.get(PLACES[case.rule.scope], "") for course in case.courses}
-    return subjects.pop() if len(subjects) == 1 else None
+        return [""]
+    return sorted({course.places.get(PLACES[case.rule.scope], "") for course in case.courses})
 
 
 def _difference(expected: Sequence[str], came: Sequence[str]) -> list[str]:

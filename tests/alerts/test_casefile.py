@@ -136,6 +136,17 @@ def test_subjects_are_told_apart_and_named() -> None:
     assert "say of which session" in vague.faults[0]
 
 
+@pytest.mark.parametrize(("rule", "subject"), [({**DAILY, "scope": "project"}, "shop"), (DAILY, "one"), (DAILY, 1)])
+def test_a_subject_that_no_series_has_is_no_proof_that_nothing_fires(rule: dict[str, Any], subject: object) -> None:
+    series = [{"metric": COST, "project": "/work/shop", "values": "6 6"}]
+    expect = [{"at": "+2h", "state": "inactive", "subject": subject}]
+
+    result = ran(rule=rule, series=series, transitions=None, expect=expect)
+
+    assert not result.passed
+    assert f"no series is of {subject!r}" in result.faults[0]
+
+
 def test_a_finer_step_shows_what_an_hour_hides() -> None:
     rule = {**DAILY, "for": "10m"}
 
