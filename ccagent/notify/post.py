@@ -131,8 +131,7 @@ class Poster:
             "idempotency-key": key,
         }  # fmt: skip
         if self._url.username is not None:
-            pair = f"{unquote(self._url.username)}:{unquote(self._url.password or '')}"
-            headers["authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
+            headers["authorization"] = f"Basic {_basic(self._url)}"
         return headers | {name.lower(): value for name, value in self._address.headers.items()}
 
     def _hide(self, verdict: Verdict) -> Verdict:
@@ -161,12 +160,18 @@ def check_url(name: str, address: Address) -> SplitResult:
     return parts
 
 
+def _basic(url: SplitResult) -> str:
+    """User and password of the URL as a header has them."""
+    return base64.b64encode(f"{unquote(url.username or '')}:{unquote(url.password or '')}".encode()).decode()
+
+
 def _secrets(url: SplitResult, headers: Mapping[str, str]) -> list[str]:
     """What no reason may repeat, the longest first."""
     found = {url.path, url.query, url.username or "", url.password or "", *headers.values()}
     found |= {value.rpartition(" ")[2] for value in headers.values()}
     found |= set(url.path.split("/"))
-    return kept_secret(found)
+    found |= {unquote(text) for text in found} | {_basic(url)}
+    return sorted((text for text in found if len(text) >= SECRET_LENGTH), key=len, reverse=True)
 
 
 def _words(response: http.client.HTTPResponse, content: bytes) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import threading
 import time
@@ -152,6 +153,18 @@ def test_no_reason_repeats_a_secret(hooks: Hooks) -> None:
     for secret in ("of-nobody", "abcdef123", "user99", "pass99"):
         assert secret not in verdict.reason
     assert url not in repr(Address(url=url, headers={"x": "abcdef123"}))
+
+
+def test_no_reason_repeats_a_secret_in_another_form(hooks: Hooks) -> None:
+    pair = base64.b64encode(b"ada:p@ss-of-nobody").decode()
+    hooks.answer = Answer(status=400, body=f"Basic {pair} at /hook/tok/en for p@ss-of-nobody".encode())
+    url = hooks.url.replace("http://", "http://ada:p%40ss-of-nobody@") + "/hook%2Ftok%2Fen"
+
+    reason = webhook(hooks, url=url).deliver([message("k1")]).reason
+
+    assert hooks.headers[0]["authorization"] == f"Basic {pair}"
+    assert "****" in reason
+    assert not any(secret in reason for secret in (pair, "p@ss-of-nobody", "hook/tok/en"))
 
 
 def test_userinfo_becomes_a_header(hooks: Hooks) -> None:
