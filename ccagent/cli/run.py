@@ -47,7 +47,7 @@ def command(
     with Progress() as progress:
         live, problems = run_once(config, os.environ, progress)
     click.echo(
-        f"{live.files:,} files, {size(live.total_bytes)} read; {size(live.pending_bytes)} of unfinished lines wait,"
+        f"{live.files:,} files, {size(live.total_bytes - live.unread_bytes)} read; {size(live.pending_bytes)} of unfinished lines wait,"
         f" {live.unreadable} files and {live.refused} folders cannot be read"
     )
     for signal, problem in problems.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
@@ -11,6 +12,10 @@ Owner = TypeVar("Owner")
 
 MAX_HANDLES: Final = 64
 """Far below the usual limit of 256 descriptors (macOS), far above the sessions that one person has live."""
+
+SHARE: Final = 4
+"""Of the descriptors that the process may have, no more than one in so many: the database, imports, the listener need
+theirs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +27,12 @@ class Handle:
     inode: int
 
 
+def most_handles() -> int:
+    """How many descriptors are kept, by what the system allows this process."""
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MAX_HANDLES if allowed == resource.RLIM_INFINITY else max(1, min(MAX_HANDLES, allowed // SHARE))
+
+
 def open_for_reading(path: bytes) -> int:
     """Descriptor of `path`, not inherited, never following a symlink, never waiting (a pipe has no reader to wait for).
 
@@ -31,11 +42,12 @@ def open_for_reading(path: bytes) -> int:
 
 
 class Handles(Generic[Owner]):
-    """At most `limit` handles by owner; the one unused for longest is closed for a new one, unless it is pinned."""
+    """At most `limit` handles by owner (by default what the system allows); the one unused for longest is closed for a
+    new one, unless it is pinned."""
 
-    def __init__(self, pinned: Callable[[Owner], bool], limit: int = MAX_HANDLES) -> None:
+    def __init__(self, pinned: Callable[[Owner], bool], limit: int | None = None) -> None:
         self._pinned = pinned
-        self._limit = limit
+        self._limit = most_handles() if limit is None else limit
         self._open: dict[Owner, Handle] = {}
 
     def get(self, owner: Owner) -> Handle | None:
@@ -66,10 +78,12 @@ class Handles(Generic[Owner]):
         for owner in [owner for owner in self._open if not hot(owner) and not self._pinned(owner)]:
             self.close(owner)
 
-    def close_all(self, *, pinned_too: bool = False) -> None:
-        """Closes every handle that is not pinned; at the very end those too."""
-        for owner in [owner for owner in self._open if pinned_too or not self._pinned(owner)]:
+    def close_all(self, *, pinned_too: bool = False) -> int:
+        """Closes every handle that is not pinned, at the very end those too; their number."""
+        owners = [owner for owner in self._open if pinned_too or not self._pinned(owner)]
+        for owner in owners:
             self.close(owner)
+        return len(owners)
 
     def __len__(self) -> int:
         return len(self._open)

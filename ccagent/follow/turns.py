@@ -80,10 +80,12 @@ class Turns:
             try:
                 chunk = self._turn(tracked, min(self._limits.turn_bytes, max(budget, TURN_COST)))
             except OSError as error:
-                self._failed(tracked, error)
-                if error.errno in EXHAUSTED:
-                    again.append(tracked)
-                    break
+                if error.errno not in EXHAUSTED:
+                    self._failed(tracked, error)
+                    continue
+                again.append(tracked)
+                if chunks or not self.handles.close_all():
+                    break  # those of the chunks are free once they are committed
                 continue
             budget -= max(self.bytes_read - before, TURN_COST)
             if chunk is not None:
@@ -228,9 +230,6 @@ class Turns:
         return turn if (turn.data or turn.oversize) and not turn.reset else None
 
     def _failed(self, tracked: Tracked, error: OSError) -> None:
-        if error.errno in EXHAUSTED:
-            self.handles.close_all()
-            return
         # One of a network drive may never be of use again (a file that somebody else has removed there).
         self.handles.close(tracked)
         if tracked.draining:
