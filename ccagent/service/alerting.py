@@ -385,8 +385,8 @@ class Alerting:
         amounts: dict[tuple[str, tuple[str, ...], bool], int] = {
             (metric.ALERT_EVALUATIONS, (status,), True): number for status, number in self._counts.items() if number
         }
+        self._store.book(amounts)  # where it refuses they are booked the next time
         self._counts, self._booked_ms = {"ok": 0, "error": 0}, now_ms
-        self._store.book(amounts)
 
 
 def asks_standing(rules: Sequence[Rule]) -> bool:

@@ -16,6 +16,7 @@ from ccagent.alerts.series import Amount, Span
 from ccagent.clock import FakeClock
 from ccagent.config import load
 from ccagent.config_alerts import AlertsConfig
+from ccagent.errors import StoreError
 from ccagent.metrics import names as metric
 from ccagent.service.alerting import IDLE_SECONDS, Alerting
 from ccagent.service.live import Live
@@ -357,3 +358,24 @@ def test_a_store_that_refuses_leaves_nothing_and_the_next_evaluation_goes_on(
     stage.at(6)
 
     assert stage.told() == ["firing"]
+
+
+def test_evaluations_that_the_store_did_not_take_are_counted_later(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.put(OVER)
+    stage.at(1)
+    stage.at(1)
+    booked = stage.feed.counted(metric.ALERT_EVALUATIONS)['["ok"]']
+
+    def refuse(name: str) -> None:
+        if name == "before_commit":
+            raise StoreError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ccagent.store.writer.hit", refuse)
+        with pytest.raises(StoreError):
+            stage.alerting.book(stage.clock.now_ms())
+    stage.alerting.book(stage.clock.now_ms())
+
+    assert stage.feed.counted(metric.ALERT_EVALUATIONS)['["ok"]'] == 2 * booked > 0
