@@ -81,6 +81,7 @@ class Following:
         self._on_battery = False
         self._on_change = on_change
         self._rescue = rescue
+        self._outdated = False
         self._watcher: Watcher | None = None
         self._rescan = threading.Event()
         self._next_scan = 0.0
@@ -151,6 +152,8 @@ class Following:
         if self._retry > now:
             return False
         try:
+            if self._outdated:
+                self._read_anew()
             self._book_counted()
             self._book()
             with self.tracer.span("ingest batch") as span:
@@ -280,10 +283,16 @@ class Following:
 
     def _refused(self, error: StoreError, now: float) -> None:
         """Nothing was written; the same lines are read again after a while. Damage is not waited for."""
+        if isinstance(error, OutdatedError):
+            self._log.error("store.outdated", error=str(error))
+            # Until that is done nothing may be written: these positions would pass over what the store has lost.
+            self._outdated = True
+            try:
+                self._read_anew()
+            except StoreError as again:
+                error = again
         if isinstance(error, DamagedError):
             raise error
-        if isinstance(error, OutdatedError):
-            error = self._read_anew(error) or error
         key = (metric.STORE_FAILURES, (error.reason,), True)
         self._counted[key] = self._counted.get(key, 0) + 1  # booked as soon as the store takes something again
         first, longest = RETRY_SECONDS
@@ -292,20 +301,17 @@ class Following:
         self._live.problem("store", str(error))
         self._log.error("store.refused", error=str(error), retry_seconds=round(self._wait, 1))
 
-    def _read_anew(self, error: OutdatedError) -> StoreError | None:
-        """Positions and carried state are no longer what the store holds: take them from there. None when it is done."""
-        self._log.error("store.outdated", error=str(error))
+    def _read_anew(self) -> None:
+        """Positions and carried state are no longer what the store holds: take them from there. StoreError when it cannot
+        be asked."""
         before = self.follower
-        try:
-            self._store.resume()
-            self._begin()
-        except StoreError as again:
-            return again
+        self._store.resume()
+        self._begin()
         before.close()
         self.follower.watching = before.watching
         self._seen_lost = self._seen_missed = 0
         self._next_scan = self._spare_until = 0.0
-        return None
+        self._outdated = False
 
     def _overflowed(self) -> None:
         self._rescan.set()
