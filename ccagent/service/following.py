@@ -311,6 +311,8 @@ class Following:
         self.follower.watching = before.watching
         self._seen_lost = self._seen_missed = 0
         self._next_scan = self._spare_until = 0.0
+        if not self._store.ingest_state.live:
+            self._live.caught_up = False  # the end of the first catch-up is among what the store has lost
         self._outdated = False
 
     def _overflowed(self) -> None:

@@ -28,7 +28,12 @@ class Failover(SqliteStore):
         """The standby takes over."""
         self.write(lambda conn: conn.execute("DELETE FROM fact"))
         self.write(lambda conn: conn.execute("DELETE FROM file"))
+        self.write(lambda conn: conn.execute("UPDATE host SET catch_up_done = NULL"))
         self.lost, self.away = True, AWAY
+
+    def resume(self) -> None:
+        super().resume()
+        self.ingest_state.live = False  # as it stands in the row
 
     def ingest(self, batch: Batch, files: list[FileRow]) -> list[int]:  # type: ignore[override]
         if self.lost:
@@ -67,6 +72,9 @@ def test_a_database_that_goes_away_again_while_it_is_read_anew_loses_nothing(
         assert live.problems.get("store") is None
         assert scalar(store.conn, "SELECT COUNT(*) FROM fact WHERE type = 4") == 2
         assert store.away == 0
+        assert scalar(store.conn, "SELECT catch_up_done FROM host") is not None
+        assert live.caught_up
+        assert store.ingest_state.live
     finally:
         following.close()
         store.close()
