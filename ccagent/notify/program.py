@@ -23,13 +23,15 @@ ARGUMENT_CHARACTERS: Final = 4_096
 
 
 class Program:
-    """Runs one program at a time; `close` ends it."""
+    """Runs one program at a time; `close` ends it, for good."""
 
     def __init__(self, environment: Mapping[str, str], timeout_seconds: float) -> None:
         self._environment = {name: environment[name] for name in PASSED_ON if name in environment}
         self._timeout = timeout_seconds
         self._running: subprocess.Popen[bytes] | None = None
+        self._closed = False
         self._lock = threading.Lock()
+        """Held while one is started: whoever closes meanwhile waits until there is something to end."""
 
     def run(self, command: Sequence[str], *, stdin: bytes = b"", variables: Mapping[str, str] | None = None) -> Verdict:
         """Sent when it ends with 0 in time, else to be tried again. What it prints is not kept: it may hold anything."""
@@ -37,6 +39,8 @@ class Program:
         environment = self._environment | {name: sound(text) for name, text in (variables or {}).items()}
         try:
             with self._lock:
+                if self._closed:
+                    return retry(f"{words[0]} was not run: ccagent ends")
                 # A session of its own, so that it can be ended together with what it starts.
                 process = self._running = subprocess.Popen(
                     words, env=environment, cwd="/", stdin=subprocess.PIPE,
@@ -62,8 +66,10 @@ class Program:
         return retry(f"{words[0]} ended with {code}" if code > 0 else f"{words[0]} was ended by signal {-code}")
 
     def close(self) -> None:
-        """End what runs."""
-        process = self._running
+        """End what runs; nothing is run after that."""
+        with self._lock:
+            self._closed = True
+            process = self._running
         if process is not None:
             end(process)
 

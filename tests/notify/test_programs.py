@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+import subprocess
 import sys
 import threading
 import time
@@ -177,6 +178,42 @@ def test_closing_ends_a_program_that_runs(home: Path) -> None:
 
     assert not thread.is_alive()
     assert until_ended(pids)
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="reads /proc")
+def test_a_program_is_ended_however_soon_after_its_start_it_is_closed(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The program runs already while the thread that starts it has not yet heard of it."""
+    real = subprocess.Popen
+
+    def late(*args: Any, **options: Any) -> subprocess.Popen[bytes]:
+        process: subprocess.Popen[bytes] = real(*args, **options)
+        wait_for(home, "parent", "child")
+        time.sleep(0.2)
+        return process
+
+    monkeypatch.setattr("ccagent.notify.program.subprocess.Popen", late)
+    channel = command(home, str(script(home, "hang", HANGS)), seconds=60.0)
+    thread = threading.Thread(target=lambda: channel.deliver([message()]), daemon=True)
+    thread.start()
+    pids = wait_for(home, "parent", "child")
+
+    channel.close()
+    thread.join(10)
+
+    assert not thread.is_alive()
+    assert until_ended(pids)
+
+
+def test_after_it_is_closed_nothing_is_run(home: Path) -> None:
+    channel = command(home, str(script(home, "noted", '#!/bin/sh\necho ran > "$HOME/ran"\n')), seconds=60.0)
+
+    channel.close()
+    verdict = channel.deliver([message()])
+
+    assert verdict.outcome is Outcome.RETRY
+    assert not (home / "ran").exists()
 
 
 @pytest.mark.parametrize(
