@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Protocol
@@ -10,16 +9,12 @@ from urllib.parse import SplitResult, urlsplit
 
 from ccagent.errors import ConfigError
 from ccagent.export.otlp.verdict import Verdict
-from ccagent.masking import hidden, kept_secret
 from ccagent.otlp_destination import Destination, Signal, sendable
 from ccagent.otlp_endpoint import is_loopback
 
 if TYPE_CHECKING:
     from ccagent.export.otlp.payload import Sendable
 __all__ = ["Destination", "Sender", "Signal", "check_url", "is_loopback", "make_sender"]
-
-HEADER_NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
-"""What both protocols can carry."""
 
 MASK: Final = "****"
 """In the place of a secret."""
