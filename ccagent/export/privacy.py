@@ -249,6 +249,10 @@ class TierResolver:
             self._mounts, self._mounts_until = self._network_mounts(), now + CACHE_MS
         told: list[str] = []
         said = look(Path(os.path.normpath(folder)), self._mounts, told.append)
+        if held is not None and not all(map(_stands, held[0].files)):
+            # It went with its folder (a deleted clone, a disk that was taken out), and turns end minutes after their last
+            # line: what it said of the work holds on. Who only takes the file away wants it to hold no more.
+            said = held[0].above(said)
         if said.tier is not None and (self._personal or 0) > said.tier:
             told.append(
                 f"the project in {folder} allows tier {said.tier}; the personal tier {self._personal} is lowered to it"
@@ -257,3 +261,11 @@ class TierResolver:
             self._cache.clear()
         self._cache[folder] = (said, now + CACHE_MS, tuple(told[:NOTICES]))
         return said
+
+
+def _stands(file: str) -> bool:
+    """Whether the folder of a file is still there; one that may not be looked at is."""
+    try:
+        return Path(file).parent.is_dir()
+    except OSError:
+        return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from time import process_time
 
@@ -174,6 +175,26 @@ def test_what_was_corrected_is_said_no_longer(project: Path) -> None:
 
     assert len(wrong) == 3  # the file, and either folder whose tier it lowers
     assert (kept, found.notices) == (wrong, [])
+
+
+def test_a_bound_outlives_the_folder_that_it_went_with(project: Path) -> None:
+    time = Time()
+    found = resolver(time=time)
+    (project / PROJECT_FILE).write_text("tier = 0\n")
+    clone = project / "src" / "clone"
+    (clone / ".git").mkdir(parents=True)
+    (clone / PROJECT_FILE).write_text("tier = 0\n")
+    before = found.tier(str(clone)), found.tier(str(project / "src" / "deep"))
+    shutil.rmtree(project / "src")
+    (project / PROJECT_FILE).unlink()
+
+    after = []
+    for _ in range(3):
+        time.now += 61_000
+        after.append((found.tier(str(clone)), found.tier(str(project / "src" / "deep"))))
+
+    assert before == (0, 0)
+    assert after == [(0, 2)] * 3  # the clone's file went with it, the project's was taken away
 
 
 def test_a_network_mount_is_not_touched_and_means_tier_0(project: Path) -> None:
