@@ -15,6 +15,10 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 MAX_CONNECTIONS: Final = 32
 """More are answered with 503: a scraper, a page and some shells need fewer than ten."""
 
+MOST_OPEN: Final = 2 * MAX_CONNECTIONS
+"""Still more are closed as they come: whoever opens them by the thousands must not use up the files that this process may
+open, which following needs for transcripts."""
+
 MAX_HEADER_BYTES: Final = 16 * 1_024
 """Of a request; a browser with cookies of many local pages sends some kilobytes."""
 
@@ -44,6 +48,8 @@ class _Protocol(H11Protocol):
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         self._deadline = self.loop.call_later(FIRST_REQUEST_SECONDS, self._expire)
+        if len(self.connections) > MOST_OPEN:
+            transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._deadline.cancel()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import subprocess
 import sys
+import time
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from ccagent.api.uvicorn_server import MOST_OPEN
 from ccagent.metrics.snapshot import Snapshot
 from tests.api.conftest import Served
 
@@ -128,6 +131,20 @@ def test_headers_without_end_are_refused(served: Served) -> None:
         flood.sendall(b"GET / HTTP/1.1\r\nX: " + b"a" * 40_000)
 
         assert b" 400 " in flood.recv(200)
+
+
+def test_a_flood_of_silent_connections_does_not_use_up_the_files_of_the_process(served: Served) -> None:
+    held = [socket.create_connection(("127.0.0.1", served.port), timeout=10) for _ in range(300)]
+    try:
+        ended, _, _ = select.select(held, (), (), 0)
+        until = time.monotonic() + 5
+        while len(ended) < len(held) - MOST_OPEN and time.monotonic() < until:
+            ended, _, _ = select.select(held, (), (), 0.05)
+
+        assert len(ended) == len(held) - MOST_OPEN
+    finally:
+        for connection in held:
+            connection.close()
 
 
 def test_connections_beyond_the_limit_are_turned_away(served: Served) -> None:
