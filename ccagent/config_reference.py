@@ -86,9 +86,10 @@ characters of it. In `OTEL_EXPORTER_OTLP_HEADERS` and `CCAGENT_OTLP_HEADERS` a s
 PROJECT_PAGE: Final = """\
 ## `.ccagent.toml` in a project
 
-Looked for from the folder of the work up to its git root. A regular file of at most 64 KiB and 1,024 characters a line,
-no link; on a network mount it is not looked for, and nothing leaves. A changed file takes effect within a minute. One
-that cannot be read or understood means tier 0 for the project, and never stops the daemon.
+Looked for from the folder of the work up to its git root, and from that of its project, whose file so holds for worktrees
+too; the lower tier counts. A regular file of at most 64 KiB and 1,024 characters a line, no link; on a network mount it is
+not looked for, and nothing leaves. A changed file takes effect within a minute. One that cannot be read or understood
+means tier 0 for the project, and never stops the daemon.
 
 | key | what it does |
 |--|--|

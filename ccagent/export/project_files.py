@@ -155,6 +155,4 @@ def _why(error: OSError | ValueError | RecursionError) -> str:
         return "not TOML"
     if isinstance(error, UnicodeDecodeError):
         return "not UTF-8"
-    if isinstance(error, RecursionError):
-        return "nested too deep"
     return str(error.strerror if isinstance(error, OSError) else error)

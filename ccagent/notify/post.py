@@ -171,7 +171,7 @@ def _secrets(url: SplitResult, headers: Mapping[str, str]) -> list[str]:
     found |= {value.rpartition(" ")[2] for value in headers.values()}
     found |= set(url.path.split("/"))
     found |= {unquote(text) for text in found} | {_basic(url)}
-    return sorted((text for text in found if len(text) >= SECRET_LENGTH), key=len, reverse=True)
+    return kept_secret(found)
 
 
 def _words(response: http.client.HTTPResponse, content: bytes) -> str:

@@ -19,6 +19,9 @@ from ccagent.recount_lines import Json, complete_lines, pieces_of, transcript_fi
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 COUNT_LIMIT: Final = 1 << 40
+PROMPT: Final = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
+"""What was sent with a request."""
+
 SYNTHETIC: Final = "<synthetic>"
 """The model of what the client wrote itself."""
 

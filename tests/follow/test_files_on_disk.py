@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 import socket
@@ -471,52 +470,3 @@ def test_more_files_than_descriptors_are_kept(root: Path) -> None:
     # Through the 64 descriptors that are kept the rest could still be read.
     assert session.texts().count(b"last") == 64
     assert session.follower.lost_bytes == 0
-
-
-def spoilt(session: Session, path: Path, tmp_path: Path) -> None:
-    """What a network drive does to a descriptor when somebody else removes the file: reading through it fails."""
-    handles = session.follower._turns.handles
-    handle = handles.get(session.follower._files.by_path[os.fsencode(path)])
-    assert handle is not None
-    folder = os.open(tmp_path, os.O_RDONLY)
-    os.dup2(folder, handle.descriptor)
-    os.close(folder)
-
-
-def test_a_file_in_the_place_of_one_whose_descriptor_is_spoilt_is_read(root: Path, tmp_path: Path) -> None:
-    session, path = started(root)
-    spoilt(session, path, tmp_path)
-    append(path, b"three\n")
-
-    session.catch_up()
-    session.catch_up()
-
-    assert session.texts() == [b"one", b"two", b"three"]
-    assert session.ledger.states[1].state == LIVE
-
-
-def test_a_deleted_file_whose_descriptor_is_spoilt_is_gone(root: Path, tmp_path: Path) -> None:
-    session, path = started(root)
-    spoilt(session, path, tmp_path)
-    path.unlink()
-
-    session.catch_up()
-
-    assert session.ledger.states[1].state == GONE
-    assert session.follower.caught_up
-    assert session.follower.files == 0
-
-
-def test_a_descriptor_that_nothing_can_be_asked_of_ends_no_scan(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    session, path = started(root)
-    path.unlink()
-
-    def stale(descriptor: int) -> os.stat_result:
-        raise OSError(errno.ESTALE, "Stale file handle")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "fstat", stale)  # what NFS answers; there is none here
-        session.follower.scan()
-    session.drain()
-
-    assert session.ledger.states[1].state == GONE

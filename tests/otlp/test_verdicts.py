@@ -294,3 +294,11 @@ def test_a_fact_that_is_set_aside_is_so_for_a_reason_without_secrets(
     outboxes(senders(http, headers={"authorization": f"Bearer {SECRET}"})).drain_once(NOW)
 
     assert [reason for _, reason in ledger.dead()] == ["poison: 400 Bad Request: what came was ****"]
+
+
+def test_a_header_that_grpc_cannot_carry_is_somebodys_to_correct(grpc_: Running, senders: Senders) -> None:
+    verdict = senders(grpc_, "grpc", headers={"x-trace-bin": "letters"}).send("traces", REQUEST)
+
+    assert verdict.kind is Kind.CONFIG
+    assert "x-trace-bin" in verdict.message
+    assert grpc_.received.offered == []
