@@ -4,5 +4,5 @@ from __future__ import annotations
 
 from typing import Final
 
-PARSER_VERSION: Final = 2
+PARSER_VERSION: Final = 3
 """Raised when a rule that makes facts changes: by it `status` knows that a rebuild is worth while."""

@@ -15,6 +15,7 @@ import pytest
 from ccagent.backfill import backfill
 from ccagent.config import Config, load
 from ccagent.facts.model import EventType
+from ccagent.facts.parser import PARSER_VERSION
 from ccagent.facts.partial import least
 from ccagent.metrics import names
 from ccagent.rebuild import rebuild
@@ -98,8 +99,8 @@ def tomorrow(rules: type[Deriver] = Tomorrow) -> Iterator[None]:
     """Within, lines mean what they mean to a later version."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("ccagent.sources.claude.source.Deriver", rules)
-        patch.setattr(rows, "PARSER_VERSION", 3)
-        patch.setattr(provenance, "PARSER_VERSION", 3)
+        patch.setattr(rows, "PARSER_VERSION", PARSER_VERSION + 1)
+        patch.setattr(provenance, "PARSER_VERSION", PARSER_VERSION + 1)
         yield
 
 
