@@ -21,6 +21,7 @@ from ccagent.metrics import names as metric
 from ccagent.paths import display, home
 from ccagent.selection import Selection, Survey, survey, wanted
 from ccagent.store.counts import count_facts
+from ccagent.store.rescue import Rescue
 from ccagent.store.side import discard
 
 SCHEMA_VERSION: Final = 1
@@ -70,7 +71,8 @@ class Intaking:
         finally:
             follower.close()
         after = survey(self._selection, job.roots, file_states(job.store))
-        if not after.others.files and follower.caught_up:
+        # What a daemon still has to save after a damage is history, too.
+        if not after.others.files and follower.caught_up and Rescue.due(job.store) is None:
             job.store.catch_up_done()
         return after
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -139,6 +140,24 @@ def test_without_a_backup_they_come_back_from_the_damaged_file_itself(
 
     assert done.returncode == 0, done.stderr
     assert dump(week.database) == whole
+
+
+def test_a_backfill_before_all_is_saved_does_not_end_the_catch_up(week: Ground) -> None:
+    whole = fresh(week, week.root, "fresh")
+    assert week.once().returncode == 0
+    back_up(week)
+    remove_half(week)
+    pages(week.database)
+    suspect(week)
+    assert week.once(CCAGENT_FAILPOINT="after_facts:kill").returncode == -signal.SIGKILL
+
+    assert week.verb("backfill", "--source", str(week.root)).returncode == 0
+    between = week.rows("SELECT catch_up_done FROM host")
+    assert week.once().returncode == 0
+
+    assert between == [(None,)], "what is still to be saved would look like this minute's work"
+    assert dump(week.database) == whole
+    assert week.rows("SELECT DISTINCT source FROM telemetry_events") == [("backfill",)]
 
 
 def test_what_cannot_be_read_is_counted_and_the_rest_is_saved(week: Ground) -> None:
