@@ -113,7 +113,7 @@ def back_up(
         require_room(place.parent, int(size_of(conn) * BACKUP_ROOM), f"the backup {place}")
         backup_sqlite(conn, place)
     if target is None:
-        removed = keep_newest(path, keep or config.backup.keep)
+        removed = keep_newest(path, keep or config.backup.keep, place)
     return Copied(target=place, size=place.stat().st_size, removed=tuple(removed))
 
 

@@ -136,7 +136,10 @@ class Caring:
         path = Path(store.path)
         now_ms = self._clock.now_ms()
         clear_partial(path, now_ms / 1_000)
-        if not self._config.interval_days or self._last_backup(store) + self._config.interval_days * DAY_MS > now_ms:
+        if (
+            not self._config.interval_days
+            or self._last_backup(store, now_ms) + self._config.interval_days * DAY_MS > now_ms
+        ):
             return
         target = default_target(path, now_ms)
         try:
@@ -147,10 +150,11 @@ class Caring:
             return
         self._backup = Backup(store, target)
 
-    def _last_backup(self, store: SqliteStore) -> float:
-        """When the newest backup was made, or the database itself: until then the transcripts are the backup."""
-        made = [_made_at(path) for path in backups_of(Path(store.path))[:1]]
-        return max([float(store.meta("created_at") or 0), *made])
+    def _last_backup(self, store: SqliteStore, now_ms: int) -> float:
+        """When the newest backup was made, or the database itself: until then the transcripts are the backup. What a clock
+        that went ahead says was made later than now keeps no backup from being made."""
+        made = [float(store.meta("created_at") or 0), *map(_made_at, backups_of(Path(store.path)))]
+        return max((at for at in made if at <= now_ms), default=0.0)
 
     def _copy_on(self, backup: Backup, now: float, stopping: Callable[[], bool]) -> None:
         end = time.perf_counter() + SLICE_SECONDS
@@ -166,7 +170,7 @@ class Caring:
         if not backup.target.exists():
             return  # stopped in its check
         assert self._store is not None
-        removed = keep_newest(Path(self._store.path), self._config.keep)
+        removed = keep_newest(Path(self._store.path), self._config.keep, backup.target)
         self._live.problem("backup", None)
         self._log.info("backup.made", file=str(backup.target), removed=[str(path) for path in removed])
 

@@ -116,10 +116,15 @@ def backups_of(database: Path) -> list[Path]:
     return sorted(found, key=lambda path: path.name, reverse=True)
 
 
-def keep_newest(database: Path, keep: int) -> list[Path]:
-    """Remove all but the `keep` newest backups in the usual place, and what kills left of others; what was removed."""
+def keep_newest(database: Path, keep: int, made: Path | None = None) -> list[Path]:
+    """Remove all but the `keep` newest backups in the usual place, and what kills left of others; what was removed.
+
+    `made` is the one just made, which stays though a clock that went ahead has named another for a later time.
+    """
     removed = []
     for path in backups_of(database)[max(1, keep) :]:
+        if path == made:
+            continue
         path.unlink(missing_ok=True)
         removed.append(path)
     return removed

@@ -210,6 +210,20 @@ def test_the_first_backup_is_made_when_the_database_is_a_week_old(ground: Ground
     assert ground.live.problems == {}
 
 
+def test_one_that_a_clock_gone_ahead_has_named_keeps_no_other_from_being_made(ground: Ground) -> None:
+    ground.caring = due(ground, 3_650)
+    for _ in range(30):
+        ground.tick(1.0)
+    (ahead,) = [path.name for path in backups_of(ground.path)]
+
+    for days in (7, 14):
+        ground.caring = due(ground, days)
+        for _ in range(30):
+            ground.tick(1.0)
+
+    assert [path.name for path in backups_of(ground.path)] == [ahead, "ccagent-20260224T090000Z.db"]
+
+
 def test_the_next_one_a_week_later_takes_its_place(ground: Ground) -> None:
     for days in (7, 13.9, 14):
         ground.caring = due(ground, days)
