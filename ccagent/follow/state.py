@@ -67,7 +67,8 @@ class Chunk:
     start: int
     """Offset of data[0]; of the oversize line where there is one."""
     data: bytes
-    """Complete lines, ending with a newline; empty where only an oversize line or the end is to be told. The last line
+    """Complete lines, ending with a newline; empty where only an oversize line, a step past one, or the end is to be told.
+    The last line
     of a deleted file gets the newline that it never had: there `data` is one byte longer than `offset` moved."""
     fresh: bool
     """Reading (re)started at byte 0: the carried state of earlier reads must be dropped."""

@@ -173,7 +173,9 @@ class Turns:
         turn.state.state = GONE if tracked.draining and turn.at_end else LIVE
         tracked.problem = False
         tracked.long_line = turn.long_line
-        found = turn.data or turn.oversize or tracked.skip_history
+        # A step past a line of gigabytes is told without a line, so that others are looked at meanwhile.
+        passing = turn.long_line is not None and not turn.at_end
+        found = turn.data or turn.oversize or tracked.skip_history or passing
         if found or (turn.at_end and not tracked.told_end and turn.state.file_id is not None):
             return self._chunk(tracked, turn)
         self._files.update(tracked, turn.state)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ccagent.follow.reader import STREAM_BYTES
 from ccagent.follow.state import UNREADABLE
 from tests.follow.driver import Session, age, append, write_new
 
@@ -253,6 +254,25 @@ def test_a_huge_file_does_not_hold_up_small_ones(tmp_path: Path) -> None:
 
     assert session.texts().count(b"small") == 20
     assert not session.follower.caught_up
+
+
+def test_a_line_of_gigabytes_does_not_keep_others_from_being_seen(tmp_path: Path) -> None:
+    hole = write_new(tmp_path / "hole.jsonl", b"")
+    os.truncate(hole, 4 * STREAM_BYTES)
+    append(hole, b"\nbehind\n")
+    session = Session(tmp_path, max_line=1 << 21)
+    session.follower.scan()
+    session.turn()
+    passed = list(session.ledger.oversize)
+
+    fresh = write_new(tmp_path / "fresh.jsonl", b"fresh\n")
+    session.follower.hint(os.fsencode(os.path.realpath(fresh)))
+    session.follower.poll()
+    session.drain()
+
+    assert passed == [], "a turn takes a step, not the whole line"
+    assert session.texts() == [b"fresh", b"behind"]
+    assert [line.length for line in session.ledger.oversize] == [4 * STREAM_BYTES]
 
 
 def test_small_files_that_never_rest_do_not_starve_a_huge_one(tmp_path: Path) -> None:
