@@ -2,10 +2,11 @@
 
 Of a copy of the checkout (what an earlier build left would get into the wheel): the sdist, and of the sdist the wheel.
 Both hold what belongs there and nothing else; their metadata and the README in them are read as an index does; the
-checkout gives the same wheel. The wheel is installed, used and removed as people do (scripts/check_install.py). Then a
-bill of materials of an installation, held against CycloneDX's own schema, an audit of it where the service can be
-reached, and the checksums. Needs `build` and, for the audit, `pip-audit`: both are in the extra "dev". What else it asks
-(twine, cyclonedx-python-lib) goes into an environment that is thrown away.
+checkout gives the same wheel. The wheel is installed, used and removed as people do (scripts/check_install.py), and tried
+with the oldest packages that it allows (scripts/check_lowest.py). Then a bill of materials of an installation, held
+against CycloneDX's own schema, an audit of it where the service can be reached, and the checksums. Needs `build` and, for
+the audit, `pip-audit`: both are in the extra "dev". What else it asks (twine, cyclonedx-python-lib) goes into an
+environment that is thrown away.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from ccagent import __version__  # noqa: E402 - the checkout goes before an installed package
-from scripts import archives, check_install  # noqa: E402 - same
+from scripts import archives, check_install, check_lowest  # noqa: E402 - same
 from scripts.check_install import run  # noqa: E402 - same
 
 CHECKERS = ("cyclonedx-python-lib[json-validation]>=8,<12", "twine>=5,<8")
@@ -133,6 +134,7 @@ def release(out: Path, work: Path, *, installers: list[str], require_audit: bool
     run([str(checkers(work) / "twine"), "check", "--strict", str(sdist), str(wheel)])
     print("an index takes their metadata, and shows the README")
     check_install.check(wheel, work, installers)
+    check_lowest.check(wheel, work)
     bill = work / "dist" / f"{archives.PACKAGE}-{__version__}.cdx.json"
     describe(wheel, bill, work)
     trouble = audit(bill, work)

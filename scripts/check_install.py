@@ -58,12 +58,18 @@ class Installed:
 
 
 def run(
-    command: Sequence[str], cwd: Path | None = None, env: Mapping[str, str] | None = None, codes: Sequence[int] = (0,)
-) -> str:
-    """Standard output; SystemExit with all that was said where it ends with another code."""
-    done = subprocess.run(
-        command, cwd=cwd, env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
-    )
+    command: Sequence[str], cwd: Path | None = None, env: Mapping[str, str] | None = None, codes: Sequence[int] = (0,),
+    seconds: float | None = None,
+) -> str:  # fmt: skip
+    """Standard output; SystemExit with all that was said where it ends with another code, or not within the time."""
+    try:
+        done = subprocess.run(
+            command, cwd=cwd, env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=seconds,
+            check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired as error:
+        said = b"".join(part for part in (error.stdout, error.stderr) if part).decode(errors="replace")
+        raise SystemExit(f"{shlex.join(command)} did not end within {seconds:g} s:\n{said}") from None
     if done.returncode not in codes:
         raise SystemExit(f"{shlex.join(command)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
     return done.stdout

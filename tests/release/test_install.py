@@ -37,6 +37,13 @@ def test_a_command_that_fails_ends_it_with_all_that_was_said() -> None:
     assert run([sys.executable, "-c", "raise SystemExit(3)"], codes=(3,)) == ""
 
 
+def test_a_command_that_hangs_ends_it_with_what_was_said_before() -> None:
+    program = "import time; print('so far', flush=True); time.sleep(60)"
+
+    with pytest.raises(SystemExit, match="did not end within 2 s:\nso far"):
+        run([sys.executable, "-c", program], seconds=2)
+
+
 def test_it_leaves_by_the_words_of_the_program(tmp_path: Path) -> None:
     program, trace = tmp_path / "ccagent", tmp_path / "removed"
     program.write_text(f"#!/bin/sh\necho removed\necho 'the program itself: touch {trace}'\n")
