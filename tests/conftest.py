@@ -28,7 +28,7 @@ def environment_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator
     home = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
-            if name.startswith(("CCAGENT_", "OTEL_", "XDG_", "CLAUDE_")) and name not in OWN_VARIABLES:
+            if name.startswith(("CCAGENT_", "CODEX_", "OTEL_", "XDG_", "CLAUDE_", "PG")) and name not in OWN_VARIABLES:
                 patch.delenv(name)
         patch.delenv("COLUMNS", raising=False)
         patch.setenv("HOME", str(home))

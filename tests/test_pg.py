@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -47,3 +48,15 @@ def test_a_killed_run_leaves_no_server_and_no_file() -> None:
 def listens(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.mark.skipif(unavailable() is not None, reason=str(unavailable()))
+def test_what_is_set_for_another_server_does_not_reach_the_tests() -> None:
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "half_open"]
+
+    done = subprocess.run(
+        [*command, "tests/store/test_pgpool.py"], env={**os.environ, "PGSSLMODE": "require"}, cwd=ROOT,
+        capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stdout[-2_000:]
