@@ -25,7 +25,8 @@ EVERYTHING: Final = "everything"
 _AMOUNTS_OF_THEIR_OWN: Final = ("USD", "s", "By", "1")
 """Units that stay beside a divisor: dollars a turn are dollars, calls a call are a share."""
 
-_PATH: Final = re.compile(r"[/\\]")
+_PATH: Final = re.compile(r"[/\\]|[A-Za-z]:[/\\]")
+"""How a project's path begins; a feature that a document names may hold a slash."""
 _SESSION: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 _REASONS: Final[Mapping[Reason, str]] = {
@@ -176,7 +177,7 @@ def shown(subject: str) -> str:
 def _likely_scope(subject: str) -> Scope:
     if not subject:
         return Scope.GLOBAL
-    if _PATH.search(subject):
+    if _PATH.match(subject):
         return Scope.PROJECT
     return Scope.SESSION if _SESSION.fullmatch(subject) else Scope.FEATURE
 
@@ -186,7 +187,7 @@ def _fits(subject: str, rule: Rule) -> bool:
     itself: the host's name."""
     if rule.scope is Scope.GLOBAL:
         return not subject or any(tells_of_ccagent(one.operand.metric) for one in rule.conditions)
-    return bool(subject) and bool(_PATH.search(subject)) is (rule.scope is Scope.PROJECT)
+    return bool(subject) and bool(_PATH.match(subject)) is (rule.scope is Scope.PROJECT)
 
 
 def instant(ms: int) -> str:

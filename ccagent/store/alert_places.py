@@ -19,7 +19,10 @@ _OF_PROJECT: Final = (
     " WHERE l.kind = {project} AND l.target_kind = {project} AND l.place = 1 AND r.value = ?)"
 )
 """A project's own, and that of its worktrees."""
-_OF_ALL: Final = f"{_PLACES} WHERE c.project IS NOT NULL"
+_OF_ALL: Final = (
+    "SELECT w.value, p.value FROM (SELECT DISTINCT c.cwd, c.project FROM context c WHERE c.project IS NOT NULL) c"
+    " LEFT JOIN name w ON w.id = c.cwd LEFT JOIN name p ON p.id = c.project"
+)
 
 
 def places(conn: Connection, scope: Scope, subject: str) -> list[tuple[str | None, str | None]]:

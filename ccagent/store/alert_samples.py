@@ -17,8 +17,8 @@ import orjson
 from ccagent.store.connection import Connection, scalar
 from ccagent.store.measured_facts import Sum, packed, unpacked
 
-SAMPLES_KEPT_MS: Final = 40 * 24 * 3_600 * 1_000
-"""Longer than any calendar period that a window can be."""
+SAMPLES_KEPT_MS: Final = 92 * 24 * 3_600 * 1_000
+"""Longer than any window that a rule can have."""
 
 NO_LABELS: Final = ""
 """Stands in `labels` of the row that says that the metric was looked at."""

@@ -106,7 +106,7 @@ class StoreSeries:
     def began(self, operand: Operand, scope: Scope) -> Mapping[str, int]:
         """Of each subject the start of the first hour in which it had an amount.
 
-        Of own counters the hour of the first sample; gauges have no past, and so no beginning.
+        Of own counters that have counted anything the hour of the first sample; gauges have no past, and so no beginning.
         """
         key = operand.metric, operand.where, scope
         if key not in self._began:
@@ -180,7 +180,7 @@ class StoreSeries:
         found: dict[int, int] = {}
         if metric.source is Source.LIVE:
             first = None if metric.is_gauge else alert_samples.first_sample(self._conn, metric.name)
-            return {} if first is None else {"": first}
+            return {} if first is None or not self._was_there(metric, operand.where) else {"": first}
         if metric.rollup is not None and scope in (Scope.GLOBAL, Scope.PROJECT):
             rows = alert_rollups.began(self._conn, metric.rollup, operand.where, scope, self._known)
             pairs = [(whose, hour) for number, hour in rows for whose in self._known.subjects(scope, number)]
@@ -213,6 +213,11 @@ class StoreSeries:
         self._sample(metric.name)
         amounts = [self._increase(metric, where, span) for span in spans]
         return {"": amounts} if any(each is not None for each in amounts) else {}
+
+    def _was_there(self, metric: AlertMetric, where: Where) -> bool:
+        """Whether the counter has ever counted any of this."""
+        totals = alert_samples.totals_of(self._conn, metric.name).items()
+        return any(held.count for labels, held in totals if matches(metric.dimensions, labels, where))
 
     def _sample(self, name: str) -> None:
         if self._write is None or name in self._sampled:

@@ -265,7 +265,7 @@ def _begin_era(copy: SqliteConnection) -> None:
     from ccagent.store.alert_states import ERA
     from ccagent.store.writer import set_meta
 
-    if scalar(copy, "SELECT COUNT(*) FROM sqlite_schema WHERE name = 'meta'"):
+    if scalar(copy, "SELECT COUNT(*) FROM sqlite_schema WHERE name = 'alert_history'"):
         set_meta(copy, ERA, str(int.from_bytes(os.urandom(6))))
 
 

@@ -167,6 +167,9 @@ EXPORT = Condition(
     ("login-form", (), Scope.PROJECT, Scope.FEATURE),
     ("", (), Scope.SESSION, Scope.GLOBAL),
     ("login-form", (), Scope.FEATURE, Scope.FEATURE),
+    ("forms/login", (), Scope.FEATURE, Scope.FEATURE),
+    ("forms/login", (), Scope.GLOBAL, Scope.FEATURE),
+    (r"C:\\work\\shop", (), Scope.PROJECT, Scope.PROJECT),
     ("laptop", (EXPORT,), Scope.GLOBAL, Scope.GLOBAL),
 ])  # fmt: skip
 def test_a_subject_is_what_it_looks_like_where_its_rule_looks_at_something_else_by_now(

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from zoneinfo import ZoneInfo
 
 import pytest
 
+from ccagent.alerts.condition import judge
+from ccagent.alerts.condition_document import LONGEST_HOURS
+from ccagent.alerts.parsing import parse
 from ccagent.alerts.rule import Scope
+from ccagent.alerts.states import Finding
 from ccagent.metrics import names
 from ccagent.store import alert_samples, generation, totals
 from tests.store.builder import HOST, Builder
 from tests.store.measuring import DAY, HOUR, one, operand, series
 
 AT = 1_772_006_400_000  # 2026-02-25 08:00 UTC
+UTC = ZoneInfo("UTC")
 METRIC = names.STORE_FAILURES
 
 
@@ -142,11 +148,34 @@ def test_samples_are_written_once_an_hour_and_old_ones_removed(store: Builder) -
     assert alert_samples.due(store.conn, {METRIC}, AT) == []
     assert alert_samples.due(store.conn, {METRIC}, AT + HOUR) == [METRIC]
 
-    grown(store, AT + 60 * DAY, AT)
+    grown(store, AT + 100 * DAY, AT)
 
     hours = store.conn.execute("SELECT DISTINCT hour FROM alert_sample ORDER BY 1").fetchall()
-    assert hours == [(AT + 60 * DAY,)]
-    assert series(store.conn, AT + 60 * DAY).began(operand(METRIC), Scope.GLOBAL) == {"": AT + 60 * DAY}
+    assert hours == [(AT + 100 * DAY,)]
+    assert series(store.conn, AT + 100 * DAY).began(operand(METRIC), Scope.GLOBAL) == {"": AT + 100 * DAY}
+
+
+def test_what_was_never_counted_is_not_absent(store: Builder) -> None:
+    book(store, 1)
+    grown(store, AT, AT)
+    now = AT + 3 * HOUR
+    gone = parse({"id": "gone", "metric": METRIC, "where": {"reason": ["busy"]}, "window": "1h", "absent": True})
+    never = parse({"id": "never", "metric": METRIC, "where": {"reason": ["full"]}, "window": "1h", "absent": True})
+
+    found = {one.id: judge(one, series(store.conn, now), now, UTC)[""].finding for one in (gone, never)}
+
+    assert found == {"gone": Finding.MET, "never": Finding.UNKNOWN}
+
+
+def test_the_longest_window_is_whole(store: Builder) -> None:
+    window = LONGEST_HOURS * HOUR
+    grown(store, AT, AT)
+    book(store, 3)
+    for day in range(1, LONGEST_HOURS // 24 + 1):
+        grown(store, AT + day * DAY, AT)
+    now = AT + window + HOUR - 1  # the window of ninety days, and an hour more where too little is looked for
+
+    assert grown(store, now, AT) == (3.0, 3)
 
 
 def test_without_a_writer_nothing_is_sampled(store: Builder) -> None:
