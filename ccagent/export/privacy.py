@@ -25,6 +25,9 @@ __all__ = ["PROJECT_FILE", "PROJECT_FILE_LIMIT", "Policy", "TierResolver", "cut"
 CACHE_MS: Final = 60_000
 """How long a project's answer is kept: a changed file takes effect within a minute, a busy session costs one look."""
 
+RENEW_MS: Final = 240_000
+"""How much longer what is said of a folder stands where nobody works any more: there may be hundreds of them."""
+
 CACHE_ENTRIES: Final = 4_096
 """Folders remembered at once; beyond that the memory starts anew."""
 
@@ -199,10 +202,10 @@ class TierResolver:
     @property
     def notices(self) -> list[str]:
         """What the owner should know of project files at present, each sentence once. A folder of which there is something
-        to say is looked at again when its time is over, so that what was corrected is said no longer."""
+        to say is looked at again from time to time, so that what was corrected is said no longer."""
         now = self._now_ms()
         for folder, (_, until, told) in list(self._cache.items()):
-            if told and not 0 <= until - now <= CACHE_MS:
+            if told and not -RENEW_MS <= until - now <= CACHE_MS:
                 self._said(folder)
         said = dict.fromkeys(sentence for *_, told in self._cache.values() for sentence in told)
         return list(said)[:NOTICES]

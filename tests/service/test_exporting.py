@@ -128,7 +128,7 @@ def test_what_a_project_file_is_told_for_ends_with_the_mistake_and_with_the_dest
         until(lambda: "cannot be used" in live.problems.get("projects", ""), "the mistake is told", 4.0)
         shown = dict(live.project_files)
         file.write_text("tier = 1\n")
-        clock.jump(clock.now_ms() + 61_000)
+        clock.jump(clock.now_ms() + 301_000)
         senders.wake()
         until(lambda: "projects" not in live.problems, "it is told no longer", 4.0)
         corrected = dict(live.project_files)
