@@ -52,6 +52,7 @@ from ccagent.service.supervisor import Pulse, Supervisor
 from ccagent.service.telemetry import EXPORT_STOP_SECONDS, Telemetry
 from ccagent.store.compat import switch
 from ccagent.store.connection import Connection
+from ccagent.store.consent import keep_project_key
 from ccagent.store.filesystem import refuse_network
 from ccagent.store.instance import InstanceLock
 from ccagent.store.location import parse_database
@@ -118,6 +119,9 @@ class Daemon:
                 self.live.problem("facts", outdated(conn, self.store.host, prices))
             self.zone = keep_zone(self.store, config.rollups.timezone or local_zone(env))
             switch(self.store, on=self.compat.on)
+            keep_project_key(
+                self.store
+            )  # before anything is sent: the preview of the first request has the same numbers
             self.following = Following(
                 self.store, roots, self.live, self.clock, max_line=config.ingest.max_line_bytes,
                 scan_seconds=config.ingest.scan_interval_seconds,

@@ -127,7 +127,7 @@ def export_traces(
         tiers.key = project_key(conn)
         own = own_host(conn, config, shared=database.kind != "sqlite")
     if tiers.key is None:
-        report.notices.append("projects have no number yet: they get it when the daemon sends for the first time")
+        report.notices.append("projects have no number yet: they get it when the daemon first runs")
     for target in targets:
         with _Courier(
             target, settings, own.instance_id, dry_run=wanted.dry_run, rate=wanted.rate, wait=wait

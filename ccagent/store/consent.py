@@ -29,7 +29,7 @@ def acknowledged(conn: Connection) -> int | None:
 
 
 def project_key(conn: Connection) -> str | None:
-    """The key of anonymous projects, None before anything was first sent."""
+    """The key of anonymous projects, None before a daemon first ran here."""
     value = scalar(conn, _GET, (PROJECT_KEY,))
     return None if value is None else str(value)
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ccagent.otlp_json import otlp_json
-from tests.daemon.collector import door, rich_session
+from tests.daemon.collector import attributes, door, rich_session
 from tests.daemon.rig import Ground, now_ms
 from tests.otlp.receiver import Running, http_receiver
 from tests.transcripts import Session, Usage, text
@@ -64,6 +64,24 @@ def test_the_preview_is_the_next_request_to_the_letter(followed: Ground) -> None
         again = previewed(followed, running.http + "/")
         assert again["traces"]["request"] is None
         assert again["logs"]["request"] is None
+
+
+def test_the_preview_of_the_very_first_request_numbers_projects_as_the_request_does(ground: Ground) -> None:
+    ground.tree.write(rich_session("rich"))
+    assert ground.once().returncode == 0  # no destination was ever named
+
+    with http_receiver() as running:
+        shown = previewed(ground, running.http)["traces"]["request"]
+        export(ground, running)
+
+    projects = {
+        pair["value"]["stringValue"]
+        for each in shown["resourceSpans"] for scope in each["scopeSpans"] for span in scope["spans"]
+        for pair in span["attributes"] if pair["key"] == "ccagent.project"
+    }  # fmt: skip
+    sent = {attributes(span).get("ccagent.project") for span in running.received.spans}
+    assert projects == sent
+    assert None not in sent
 
 
 def test_on_a_screen_it_says_where_to_and_how_much(followed: Ground) -> None:
