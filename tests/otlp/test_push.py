@@ -9,7 +9,8 @@ import grpc
 import pytest
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 
-from ccagent.export.otlp.push import ASIDE_MS, GROW_AFTER, HOPELESS, SMALL_POINTS
+from ccagent.export.otlp.circuit import State
+from ccagent.export.otlp.push import ASIDE_MS, GROW_AFTER, HOPELESS, SMALL_POINTS, STRIKES, MetricsPush
 from ccagent.export.otlp.sender import Sender
 from ccagent.metrics.snapshot import Family, Point, Snapshot
 from tests.otlp.ledger import NOW, Events
@@ -116,6 +117,65 @@ def test_a_series_that_was_left_out_is_tried_again_after_an_hour(
     pushing.tick(NOW + ASIDE_MS)
 
     assert "model-7" in taken(http)
+
+
+BREAK = 700_000
+"""Longer than any break of the circuit."""
+
+
+def ticked(pushing: MetricsPush, times: int, now_ms: int = NOW) -> int:
+    """So many ticks, each when the circuit allows one; the moment after them."""
+    for _ in range(times):
+        pushing.tick(now_ms)
+        now_ms += BREAK
+    return now_ms
+
+
+@pytest.mark.parametrize("bad", [{"model-7"}, {"model-0", "model-299"}])
+def test_series_that_a_receiver_falls_over_are_found_when_it_does_so_again_and_again(
+    http: Running, senders: Senders, events: Events, bad: set[str]
+) -> None:
+    http.received.rule = lambda request: Answer(status=500) if bad.intersection(sent(request)) else None
+    pushing = push(senders(http), events, snapshot=many)
+
+    now = ticked(pushing, STRIKES)
+    before = set(taken(http))
+    pushing.tick(now)
+    found = set(taken(http))
+    asked = len(http.received.offered)
+    pushing.tick(now + MINUTE)
+
+    assert before == set()
+    assert found == set(MODELS) - bad
+    assert len(http.received.offered) == asked + 1  # what was found is left out of the next push
+    assert events.drops == {"poison": 2 * len(bad)}
+    assert pushing.circuit.state is State.ACTIVE
+
+
+def test_after_an_hour_they_are_tried_again_and_found_sooner(http: Running, senders: Senders, events: Events) -> None:
+    http.received.rule = lambda request: Answer(status=500) if "model-7" in sent(request) else None
+    pushing = push(senders(http), events, snapshot=many)
+    now = ticked(pushing, STRIKES + 1)
+    http.received.taken.clear()
+
+    ticked(pushing, 2, now + ASIDE_MS)
+
+    assert set(taken(http)) == set(MODELS) - {"model-7"}
+
+
+def test_an_outage_stays_one_however_long_it_lasts(http: Running, senders: Senders, events: Events) -> None:
+    http.received.rule = lambda _request: Answer(status=500)
+    pushing = push(senders(http), events, snapshot=many)
+
+    now = ticked(pushing, 3 * STRIKES)
+
+    assert events.drops == {}
+    assert pushing.circuit.state is State.CIRCUIT_OPEN
+    assert len(http.received.offered) <= STRIKES + 2 * STRIKES * 2 * HOPELESS
+
+    http.received.rule = lambda _request: None
+    pushing.tick(now)
+    assert set(taken(http)) == set(MODELS)
 
 
 def test_a_receiver_that_refuses_everything_is_asked_a_few_times_only(

@@ -34,6 +34,9 @@ GROW_AFTER: Final = 60
 SEARCH: Final = 64
 """Requests of one push at most while a refused point is looked for; what is not found by then waits for the next."""
 
+STRIKES: Final = 10
+"""How often an answer that may mean an outage is believed to be one, before a point is looked for that may be the reason."""
+
 HOPELESS: Final = 7
 """So many refused pieces and none taken (a whole, its halves, its quarters): the receiver refuses everything."""
 
@@ -51,7 +54,7 @@ class MetricsPush:
 
     `snapshot(now_ms)` gives what may leave the machine, as it stands. A request that is too large is halved, and the
     smaller size kept. A request that is refused for ever is halved until the series is found, which is left out for an
-    hour; everything else goes on.
+    hour; everything else goes on. So is one that fails again and again, unless everything does.
     """
 
     def __init__(
@@ -80,6 +83,7 @@ class MetricsPush:
         self._pushed_at: int | None = None
         self._points = self._max_points = max_points
         self._pushes = 0
+        self._strikes = 0
         self._aside: dict[Series, int] = {}
 
     def tick(self, now_ms: int, *, force: bool = False) -> Step:
@@ -105,12 +109,26 @@ class MetricsPush:
     def _push(self, families: tuple[Family, ...], now_ms: int) -> Step:
         waiting = deque(_pieces(families, self._points))
         sent = refused = taken = asked = 0
+        suspects: list[tuple[Family, ...]] = []
+        doubt = ""
+        searching = self._strikes >= STRIKES
         while waiting:
             piece = waiting.popleft()
             size = _size(piece)
             verdict = self._send(piece, now_ms)
             asked += 1
+            doubtful = verdict.bounded and verdict.kind is Kind.RETRY
+            if searching and doubtful:
+                refused += 1
+                doubt = verdict.message
+                if size > 1 and asked < SEARCH and (taken or refused < HOPELESS):
+                    waiting.extend(_pieces(piece, (size + 1) // 2))
+                    continue
+                suspects.append(piece)
+                if taken or waiting:
+                    continue
             if verdict.kind in (Kind.RETRY, Kind.CONFIG) or (verdict.bounded and size <= SMALL_POINTS):
+                self._strikes += doubtful
                 self.circuit.failed(now_ms, verdict)
                 return Step(outcome="failed", sent=sent, wait_ms=self.circuit.wait_ms(now_ms))
             if verdict.kind is Kind.TOO_LARGE and size > 1:
@@ -127,14 +145,26 @@ class MetricsPush:
             if size > 1 and asked < SEARCH and (taken or refused < HOPELESS):
                 waiting.extend(_pieces(piece, (size + 1) // 2))
             else:
-                if size == 1:
-                    self._set_aside(piece, now_ms)
-                self._drop("too_large" if verdict.kind is Kind.TOO_LARGE else "poison", size)
+                self._give_up(piece, "too_large" if verdict.kind is Kind.TOO_LARGE else "poison", now_ms)
+        for piece in suspects:
+            self._give_up(piece, "poison", now_ms)
+        if suspects:
+            # In an hour, when it is tried again, the next failure is known for what it is.
+            self._strikes, self.circuit.problem = STRIKES - 1, doubt
+        elif not self._aside:
+            self._strikes = 0
         self._pushed_at = now_ms
         self._pushes += 1
         if self._pushes >= GROW_AFTER and self._points < self._max_points:
             self._points, self._pushes = min(self._max_points, self._points * 2), 0
         return Step(outcome="sent", sent=sent, wait_ms=self._interval_ms)
+
+    def _give_up(self, piece: tuple[Family, ...], reason: DropReason, now_ms: int) -> None:
+        """Count the points of a refused piece; one that is alone is known for the reason."""
+        size = _size(piece)
+        if size == 1:
+            self._set_aside(piece, now_ms)
+        self._drop(reason, size)
 
     def _send(self, piece: tuple[Family, ...], now_ms: int) -> Verdict:
         began = self._stopwatch()
