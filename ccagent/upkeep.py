@@ -16,7 +16,7 @@ from ccagent.clock import Clock, SystemClock
 from ccagent.config import Config
 from ccagent.errors import NoDataError, StoreError, UsageError
 from ccagent.job import Job
-from ccagent.paths import stands
+from ccagent.paths import display, stands
 from ccagent.store import rollups
 from ccagent.store.backup import ROOM as BACKUP_ROOM
 from ccagent.store.backup import (
@@ -82,6 +82,8 @@ def advice(config: Config, report: Report) -> str:
             "What is wrong with indexes a REINDEX puts right; what is wrong with rows `ccagent backfill --rebuild` derives"
             " anew from the transcripts. Restore the server's backup where transcripts are gone."
         )
+    if not is_ours(Path(database.target)):
+        return f"{display(database.display)} is no database of ccagent's; name another with --db"
     return (
         "Stop ccagent and start it again: it looks at the database thoroughly, sets it aside if it is damaged, reads the"
         " transcripts anew and saves what they no longer hold from the newest backup and from the damaged file."

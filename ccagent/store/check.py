@@ -13,13 +13,13 @@ from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ccagent.errors import CcagentError, NoDataError, StoreError
+from ccagent.errors import CcagentError, NoDataError
 from ccagent.paths import display, stands
 from ccagent.store.audit_references import laws
 from ccagent.store.connection import Connection, SqliteConnection, scalar
 from ccagent.store.location import Database
 from ccagent.store.migrations import read_version, refuse_others
-from ccagent.store.open import BUSY_MS
+from ccagent.store.open import BUSY_MS, unreadable
 from ccagent.store.schema import INDEXES, ONLY, SCHEMA_VERSION, TABLES
 
 DOCUMENT_VERSION: Final = 1
@@ -99,8 +99,8 @@ def check_database(database: Database, *, full: bool = False) -> Report:
         with closing(SqliteConnection(database.target, flags=apsw.SQLITE_OPEN_READONLY)) as conn:
             conn.set_busy_timeout(BUSY_MS)
             return check(conn, database.display, full=full)
-    except apsw.CantOpenError as error:
-        raise StoreError(f"cannot read {database.display}: {error}; check its owner and mode") from error
+    except apsw.Error as error:
+        raise unreadable(database.display, error) from error
 
 
 def check(conn: Connection, place: str, *, full: bool = False) -> Report:

@@ -39,7 +39,7 @@ def connect_reader(database: Database | Path | str) -> Connection:
         conn = SqliteConnection(path, flags=apsw.SQLITE_OPEN_READONLY)
         conn.set_busy_timeout(BUSY_MS)
     except apsw.Error as error:
-        raise StoreError(f"cannot read {path}: {error}; is it a ccagent database?") from error
+        raise unreadable(path, error) from error
     try:
         refuse_others(conn, path)
         if scalar(conn, "PRAGMA user_version") == 0:
@@ -52,7 +52,7 @@ def connect_reader(database: Database | Path | str) -> Connection:
         ) from error
     except apsw.Error as error:
         conn.close()
-        raise StoreError(f"cannot read {path}: {error}; is it a ccagent database?") from error
+        raise unreadable(path, error) from error
     except BaseException:
         conn.close()
         raise
@@ -68,8 +68,22 @@ def connect_plain(database: Database) -> SqliteConnection:
     except (apsw.CorruptError, apsw.NotADBError) as error:
         raise DamagedError(f"cannot read {database.display}: {error}; `ccagent db check` tells more") from error
     except apsw.Error as error:
-        raise StoreError(f"cannot read {database.display}: {error}; check its owner and mode") from error
+        raise unreadable(database.display, error) from error
     return conn
+
+
+def unreadable(place: str, error: apsw.Error) -> StoreError:
+    """What keeps a database from being read that nobody says to be damaged, and what to do."""
+    if isinstance(error, apsw.BusyError):
+        return StoreError(
+            f"cannot read {place}: another program holds it for itself; end that one, or try again in a moment",
+            reason="busy",
+        )
+    if isinstance(error, apsw.ReadOnlyError | apsw.CantOpenError | apsw.PermissionsError):
+        return StoreError(
+            f"cannot read {place}: {error}; check its owner and mode, and those of its folder: SQLite reads by files beside it"
+        )
+    return StoreError(f"cannot read {place}: {error}; is it a ccagent database?")
 
 
 @contextmanager
@@ -98,6 +112,8 @@ def reading(database: Database | Path | str, seconds: float | None) -> Iterator[
         ) from error
     except (apsw.CorruptError, apsw.NotADBError) as error:
         raise DamagedError(f"{display(database)} is damaged ({error}); run `ccagent db check`") from error
+    except apsw.Error as error:
+        raise unreadable(display(database), error) from error
 
 
 def display(database: Database | Path | str) -> str:

@@ -94,6 +94,26 @@ def test_another_programs_database_is_not_made_suspect(say: Any, database: Path)
     assert not Path(f"{database}.suspect").exists()
 
 
+def test_a_file_that_is_no_database_of_ours_is_not_to_be_mended(say: Any, database: Path) -> None:
+    database.write_text("buy milk\n" * 1_000)
+
+    code, out, _ = say("check")
+
+    assert code == 1
+    assert out.splitlines()[-1] == f"{database} is no database of ccagent's; name another with --db"
+
+
+def test_a_database_that_another_program_keeps_for_itself_is_said_to_be(say: Any, database: Path) -> None:
+    with closing(apsw.Connection(str(database))) as other:
+        other.execute("PRAGMA locking_mode = exclusive")
+        other.execute("UPDATE meta SET value = value")
+
+        code, out, err = say("check")
+
+    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert "another program holds it for itself" in err
+
+
 def test_a_backup_is_made_beside_the_database_and_the_one_before_goes(
     say: Any, database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
