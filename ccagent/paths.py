@@ -121,6 +121,8 @@ def _folder(env: Mapping[str, str], variable: str) -> Path:
         return named / APP_NAME
     if env.get("HOME"):
         return home(env) / _HOME_FOLDERS[variable] / APP_NAME
+    # Where no home is known, platformdirs would not say so as we do; older versions take a folder whose name is ~.
+    home(env)
     # platformdirs asks the password database, which knows the home of a service without HOME.
     system = Unix(APP_NAME)
     known = {

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from ccagent import paths
 from ccagent.errors import ConfigError
+
+ROOT = Path(__file__).parents[1]
 
 
 def test_without_variables_everything_lies_below_the_home_folder() -> None:
@@ -73,3 +78,13 @@ def test_a_folder_below_a_file_is_refused_with_its_name(tmp_path: Path) -> None:
 )
 def test_any_path_can_be_shown_on_one_line(path: str | bytes, shown: str) -> None:
     assert paths.display(path) == shown
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becoming a user whom nobody knows needs root")
+def test_a_user_without_a_home_is_told_what_to_set() -> None:
+    """As in a container that is run as a number."""
+    words = "import os; from ccagent import paths; import platformdirs.unix; os.setuid(54_321); paths.resolve({})"
+
+    done = subprocess.run([sys.executable, "-c", words], env={}, capture_output=True, text=True, check=False, cwd=ROOT)
+
+    assert "ConfigError: no home folder is known; set HOME" in done.stderr
