@@ -19,6 +19,9 @@ from ccagent.errors import UsageError
 HISTORY_LIMIT = 50
 """Transitions that are shown unless more are asked for."""
 
+LARGEST_LIMIT = 2**63 - 1
+"""Of a database's integers."""
+
 
 @click.group(name="alerts", invoke_without_command=True)
 @click.option("--check", "checking", is_flag=True, help="End with 10 where something fires.")
@@ -91,7 +94,7 @@ def history(
     from ccagent import alert_reading
 
     since_ms = parse_moment(since, _now(), zone, "--since") if since else None
-    document = alert_reading.history(config, since_ms=since_ms, rule_id=rule, limit=limit)
+    document = alert_reading.history(config, since_ms=since_ms, rule_id=rule, limit=min(limit, LARGEST_LIMIT))
     if as_json:
         print_json(document)
         return

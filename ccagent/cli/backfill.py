@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from ccagent.cli.backfill_output import print_backfill
-from ccagent.cli.options import config_option, db_option, json_option, load_config, source_option
+from ccagent.cli.options import Amount, config_option, db_option, json_option, load_config, source_option
 from ccagent.cli.output import Progress, print_json
 from ccagent.cli.span import parse_moment, zone_of
 from ccagent.errors import UsageError
@@ -22,9 +22,7 @@ from ccagent.errors import UsageError
 @click.option("--all-projects", is_flag=True, help="All projects; so it is without --project.")
 @click.option("--since", metavar="WHEN", help="Only transcripts that changed since: 2025-01-31, 30d, 24h, today.")
 @click.option("--dry-run", is_flag=True, help="List what would be read; nothing is opened or written.")
-@click.option(
-    "--rate", metavar="MB/s", type=click.FloatRange(min=0, min_open=True), help="Read no more than that a second."
-)
+@click.option("--rate", metavar="MB/s", type=Amount(min=0, min_open=True), help="Read no more than that a second.")
 @click.option("--rebuild", "rebuild_", is_flag=True, help="Derive all facts anew that still have their transcripts.")
 @click.option("--retry-crashed", is_flag=True, help="With --rebuild: lines that ended the process, too.")
 @click.option("--recompute-prices", is_flag=True, help="Compute all costs anew with today's prices, nothing else.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from ccagent.cli.options import Amount
 from ccagent.config import split_listen
 
 
@@ -15,7 +16,7 @@ from ccagent.config import split_listen
 )
 @click.option(
     "--seconds",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Amount(min=0, min_open=True),
     metavar="N",
     help="End by itself N seconds after the live session began, instead of at Ctrl-C.",
 )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ccagent.cli.export_preview import preview
-from ccagent.cli.options import config_option, db_option, json_option, load_config
+from ccagent.cli.options import Amount, config_option, db_option, json_option, load_config
 from ccagent.cli.output import Progress, print_json
 from ccagent.cli.span import parse_moment, zone_of
 
@@ -34,9 +34,7 @@ command.add_command(preview)
 @click.option("--destination", metavar="NAME", help="Only this destination; by default all that get traces.")
 @click.option("--dry-run", is_flag=True, help="Count what would be sent; nothing is sent.")
 @click.option("--again", is_flag=True, help="What the live export sends or has sent, too; the ids are the same.")
-@click.option(
-    "--rate", metavar="N", type=click.FloatRange(min=0, min_open=True), help="Spans a second at most; default 2000."
-)
+@click.option("--rate", metavar="N", type=Amount(min=0, min_open=True), help="Spans a second at most; default 2000.")
 @db_option
 @config_option
 @json_option

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,17 @@ FLAG_KEYS = {
     "otlp_protocol": "otlp.protocol",
 }
 """Option (as click hands it over) → configuration key."""
+
+
+class Amount(click.FloatRange):
+    """A number of a range; neither "nan" nor "inf", which are in every range of click's or fall out of all arithmetic."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Give the number; wrong usage where it is none."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is no amount.", param, ctx)
+        return number
 
 
 def config_option(verb: Verb) -> Verb:

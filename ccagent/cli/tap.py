@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from ccagent.cli.options import config_option, db_option, json_option, load_config, otlp_options
+from ccagent.cli.options import Amount, config_option, db_option, json_option, load_config, otlp_options
 from ccagent.cli.output import clean, print_json, terminal_width
 from ccagent.config_keys import SIGNALS
 
@@ -22,7 +22,7 @@ LOOK_SECONDS: Final = 0.25
 
 @click.command(name="tap")
 @click.option("--signal", type=click.Choice([one for one in SIGNALS if one != "metrics"]), help="Only this signal.")
-@click.option("--for", "seconds", metavar="SECONDS", type=click.FloatRange(min=0), help="End after so long.")
+@click.option("--for", "seconds", metavar="SECONDS", type=Amount(min=0), help="End after so long.")
 @otlp_options
 @json_option
 @db_option

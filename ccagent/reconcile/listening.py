@@ -50,9 +50,11 @@ def loopback(address: str) -> tuple[str, int]:
     try:
         local = host == "localhost" or ipaddress.ip_address(host).is_loopback
         number = int(port)
+        if not 0 <= number <= 65_535:
+            raise ValueError
     except ValueError:
         raise UsageError(f"--listen: {address!r} is no HOST:PORT; write such as 127.0.0.1:4319") from None
-    if not local or not 0 <= number <= 65_535:
+    if not local:
         raise UsageError(f"--listen: {address!r} is open to other machines; use an address such as 127.0.0.1:4319")
     return host, number
 

@@ -283,6 +283,7 @@ def test_what_fires_of_a_rule_that_changes_ends(say: Say, feed: Feed) -> None:
 
         assert say("--check")[0] == 0
     assert [one["reason"] for one in answer(say, "history", "--limit", "1")["transitions"]] == ["rule"]
+    assert say("history", "--limit", "9" * 30)[0] == 0
 
 
 def test_rules_of_the_configuration_are_changed_there(say: Say, feed: Feed) -> None:

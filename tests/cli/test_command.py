@@ -92,7 +92,19 @@ def test_a_misspelt_verb_is_wrong_usage_and_told_the_nearest(capsys: pytest.Capt
     assert "did you mean 'usage'?" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [["usage", "--by", "moon"], ["run", "--nonsense"], ["usage", "--json", "--csv"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["usage", "--by", "moon"],
+        ["run", "--nonsense"],
+        ["usage", "--json", "--csv"],
+        ["backfill", "--rate", "nan"],
+        ["backfill", "--rate", "inf"],
+        ["tap", "--for", "nan"],
+        ["demo", "--seconds", "inf"],
+        ["export", "traces", "--since", "all", "--rate", "nan"],
+    ],
+)
 def test_wrong_usage_ends_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments) == 2
     assert capsys.readouterr().out == ""

@@ -201,3 +201,8 @@ def test_an_interrupt_ends_the_listening_and_prints_the_comparison(tmp_path: Pat
 
     assert process.returncode == 0
     assert json.loads(out)["total"]["requests"]["native_only"] == 1
+
+
+def test_a_port_that_no_machine_has_is_said_to_be_none() -> None:
+    with pytest.raises(UsageError, match="is no HOST:PORT"):
+        loopback("127.0.0.1:65536")
