@@ -245,3 +245,12 @@ def test_files_of_a_served_database_are_known_by_their_names(tmp_path: Path) -> 
 )
 def test_the_program_is_removed_by_what_installed_it(prefix: str, by: str, command: str) -> None:
     assert (installer(Path(prefix)), removal(Path(prefix))) == (by, command)
+
+
+def test_a_file_that_was_named_as_configuration_and_is_none_stays(ground: Ground) -> None:
+    notes = ground.home / "notes.txt"
+    notes.write_text("buy milk\n")
+
+    done = ground.verb("uninstall", "--purge", "--yes", "--config", str(notes))
+
+    assert (done.returncode, notes.read_text()) == (0, "buy milk\n")

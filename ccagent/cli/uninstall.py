@@ -44,7 +44,8 @@ def command(purge: bool, dry_run: bool, yes: bool, db: str | None, config_path: 
         config = load_config(config_path, db=db)
         database, file = parse_database(config.database, places.state_dir), config.file
     except ConfigError as error:
-        database, file = parse_database(db or str(places.database), places.state_dir), config_path
+        # A file that was named and is no configuration may be anybody's.
+        database, file = parse_database(db or str(places.database), places.state_dir), None
         click.echo(f"ccagent: {error}; what lies in the usual places is removed", err=True)
     asked = not yes and not dry_run
     if asked and (as_json or not (sys.stdin.isatty() and sys.stdout.isatty())):
