@@ -156,9 +156,9 @@ def _run(args: Sequence[str] | None) -> int:
 
 
 def _refused(error: OSError) -> str:
-    """What the system would not do, and to what; what has no name is the answer itself, on its way out."""
-    if error.filename is None:
-        return f"the answer could not be written: {error.strerror}; make room, or send it somewhere else"
+    """What the system would not do, and to what; what has no name is mostly the answer itself, on its way out."""
+    if not isinstance(error.filename, str | bytes):
+        return f"cannot write: {error.strerror}; make room, or send the answer somewhere else"
     from ccagent.paths import display
 
     return f"{display(error.filename)}: {error.strerror}; see to its owner, mode and disk, or name another place"

@@ -156,7 +156,7 @@ def test_an_answer_that_finds_no_room_is_one_line_and_a_failure(arguments: list[
         )  # fmt: skip
 
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-    assert done.stderr.startswith("ccagent: the answer could not be written: No space left")
+    assert done.stderr.startswith("ccagent: cannot write: No space left")
 
 
 NOT_TO_BE_SEEN = "n" * 300
