@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from typing import Any, Final
 
 import click
@@ -76,12 +76,15 @@ def waiting(host: str, seconds: float | None) -> Callable[[int], None]:
 
     def wait(port: int) -> None:
         shown = f"[{host}]" if ":" in host else host
-        until = None if seconds is None else time.monotonic() + seconds
-        with suppress(KeyboardInterrupt):
+        until = float("inf") if seconds is None else time.monotonic() + seconds
+        # An exception in the middle of anything else would be lost, or end more than the listening.
+        interrupted: list[int] = []
+        before = signal.signal(signal.SIGINT, lambda number, frame: interrupted.append(number))
+        try:
             click.echo(f"listening on {shown}:{port} for OTLP; Ctrl-C ends it and compares", err=True)
-            while until is None or time.monotonic() < until:
-                time.sleep(
-                    SHORTEST_SECONDS if until is None else max(0.0, min(SHORTEST_SECONDS, until - time.monotonic()))
-                )
+            while not interrupted and (left := until - time.monotonic()) > 0:
+                time.sleep(min(SHORTEST_SECONDS, left))
+        finally:
+            signal.signal(signal.SIGINT, before)
 
     return wait

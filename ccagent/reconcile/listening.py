@@ -39,6 +39,12 @@ FIRST_SECONDS: Final = 30.0
 
 BLOCK: Final = 64 * 1024
 
+GRACE_SECONDS: Final = 0.2
+"""For requests that are being taken when the listening ends."""
+
+END_SECONDS: Final = 5.0
+"""For the gRPC server to end, which holds up nothing: what came is complete by then."""
+
 Take = Callable[[bytes, str, bool], bool]
 """Takes one payload of a signal (True: it is JSON); whether it was one."""
 
@@ -82,7 +88,7 @@ def receiver(native: Native, host: str, port: int) -> Iterator[int]:
         server.shutdown()
         server.server_close()
         thread.join()
-        behind.stop(0.2).wait()
+        behind.stop(GRACE_SECONDS).wait(END_SECONDS)
 
 
 def _grpc(take: Take) -> tuple[Any, int]:

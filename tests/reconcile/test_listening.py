@@ -198,6 +198,7 @@ def test_an_interrupt_ends_the_listening_and_prints_the_comparison(tmp_path: Pat
         out, _ = process.communicate(timeout=30)
     finally:
         process.kill()
+        process.communicate()  # nothing of it is left to another test
 
     assert process.returncode == 0
     assert json.loads(out)["total"]["requests"]["native_only"] == 1
