@@ -74,12 +74,13 @@ class Daemon:
     """One database and everything that works on it, in this process."""
 
     def __init__(
-        self, config: Config, env: Mapping[str, str], clock: Clock | None = None, *, patient: bool = False
-    ) -> None:
+        self, config: Config, env: Mapping[str, str], clock: Clock | None = None, *, patient: bool = False,
+        once: bool = False,
+    ) -> None:  # fmt: skip
         """Open the store under its lock. Errors of configuration, store or another instance are raised here.
 
         With `patient` a server that is away is waited for, since a laptop may start without its network; signals are
-        heeded meanwhile (ToldToEndError).
+        heeded meanwhile (ToldToEndError). `once`: `once()` will be called, and nothing else.
         """
         os.umask(0o077)
         self.config = config
@@ -111,7 +112,7 @@ class Daemon:
             self.store = waits.store(self._opened, patient=patient)
             tell_migration(self.database, self.store.prepared)
             self.store.told = waits.told
-            self.readers = open_readers(self.database, self._supervisor.at_work)
+            self.readers = open_readers(self.database, self._supervisor.at_work, once=once)
             self._reader = self.readers.reader
             discard(self.store)
             with self.readers.reader() as conn:
@@ -376,6 +377,6 @@ def run_once(
 ) -> tuple[Live, dict[str, str]]:
     """`ccagent run --once`: what was taken in, and what could not be sent."""
     configure(level=config.log.level, format=config.log.format)
-    daemon = Daemon(config, env)
+    daemon = Daemon(config, env, once=True)
     problems = daemon.once(progress)
     return daemon.live, problems

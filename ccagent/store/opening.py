@@ -11,6 +11,7 @@ from ccagent.facts.pricing import PriceTable
 from ccagent.metrics.ledger import Exportable
 from ccagent.store.connection import AtWork, Connection, unwatched
 from ccagent.store.location import Database
+from ccagent.store.open import COMMAND_SECONDS, DAEMON_SECONDS
 from ccagent.store.readers import SqliteReaders
 from ccagent.store.writer import Writer, nothing_leaves
 
@@ -50,10 +51,11 @@ def open_store(
     return SqliteStore(database, clock=clock, prices=prices, exportable=exportable, budgets=budgets, at_work=at_work)
 
 
-def open_readers(database: Database, at_work: AtWork = unwatched) -> Readers:
-    """The readers of a daemon; `at_work` as for the writer."""
+def open_readers(database: Database, at_work: AtWork = unwatched, *, once: bool = False) -> Readers:
+    """The readers of a daemon; `at_work` as for the writer. Where all is done `once`, nobody follows whom a question could
+    hold up: it may take as long as a command's."""
     if database.kind == "postgres":
         from ccagent.store.postgres_readers import PostgresReaders
 
         return PostgresReaders(database)
-    return SqliteReaders(database, at_work)
+    return SqliteReaders(database, at_work, COMMAND_SECONDS if once else DAEMON_SECONDS)

@@ -32,9 +32,11 @@ class SqliteReaders:
     One that met an error is not used again.
     """
 
-    def __init__(self, database: Database, at_work: AtWork = unwatched) -> None:
+    def __init__(self, database: Database, at_work: AtWork = unwatched, seconds: float = DAEMON_SECONDS) -> None:
+        """`seconds`: how long a question, or a transaction, may take."""
         self._database = database
         self._at_work = at_work
+        self.seconds = seconds
         self._idle: list[SqliteConnection] = []
         self._lock = threading.Lock()
         self._closed = False
@@ -45,7 +47,7 @@ class SqliteReaders:
         conn = self._take()
         well = False
         try:
-            with reading(self._database, DAEMON_SECONDS):
+            with reading(self._database, self.seconds):
                 yield conn
             well = True
         finally:
@@ -74,7 +76,7 @@ class SqliteReaders:
     def _connect(self) -> SqliteConnection:
         conn = connect_reader(self._database)
         assert isinstance(conn, SqliteConnection)
-        Patience(conn, DAEMON_SECONDS)
+        Patience(conn, self.seconds)
         conn.tell_work(self._at_work)
         return conn
 

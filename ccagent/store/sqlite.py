@@ -177,4 +177,6 @@ def _store_error(error: apsw.Error, path: str) -> StoreError:
         )
     if isinstance(error, apsw.BusyError):
         return StoreError(f"{path} is locked by another writer; it is tried again", reason="busy")
+    if isinstance(error, apsw.InterruptError):  # of a reader, whose answer was to be written
+        return StoreError(f"{path}: reading took too long and was given up; try again when the machine is less busy")
     return StoreError(f"{path}: {error}", reason="io" if isinstance(error, apsw.IOError) else "other")

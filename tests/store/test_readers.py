@@ -11,9 +11,10 @@ import pytest
 
 from ccagent.clock import FakeClock
 from ccagent.errors import StoreError
-from ccagent.store import readers as module
 from ccagent.store.connection import Connection, scalar
 from ccagent.store.location import parse_database
+from ccagent.store.open import COMMAND_SECONDS, DAEMON_SECONDS
+from ccagent.store.opening import open_readers
 from ccagent.store.readers import KEPT, SqliteReaders
 from ccagent.store.schema import SCHEMA_VERSION
 from ccagent.store.sqlite import SqliteStore
@@ -90,26 +91,37 @@ def test_one_that_was_given_back_does_not_keep_the_log_from_being_folded_in(
     assert fold_in(store.path, truncate=True).truncated
 
 
-def test_one_that_took_too_long_is_given_up_and_the_next_question_is_answered(
-    store: SqliteStore, readers: SqliteReaders, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "DAEMON_SECONDS", 0.05)
-    with pytest.raises(StoreError, match="took too long"), readers.reader() as conn:
-        scalar(conn, ENDLESS)
+def test_one_that_took_too_long_is_given_up_and_the_next_question_is_answered(store: SqliteStore) -> None:
+    with closing(SqliteReaders(store.database, seconds=0.05)) as readers:
+        with pytest.raises(StoreError, match="took too long"), readers.reader() as conn:
+            scalar(conn, ENDLESS)
 
-    assert asked(readers) is not conn
+        assert asked(readers) is not conn
 
 
-def test_the_time_of_one_question_is_not_taken_from_the_next(
-    readers: SqliteReaders, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "DAEMON_SECONDS", 0.3)
-    first = asked(readers)
-    threading.Event().wait(0.4)
+def test_a_question_that_took_too_long_while_its_answer_was_to_be_written_is_told_as_that(store: SqliteStore) -> None:
+    with closing(SqliteReaders(store.database, seconds=0.05)) as readers:
+        with readers.reader() as reader, pytest.raises(StoreError, match="took too long"):
+            store.write(lambda conn: scalar(reader, ENDLESS))
 
-    with readers.reader() as conn:
-        assert conn is first
-        assert scalar(conn, ENDLESS.replace("FROM n)", "FROM n WHERE x < 100000)")) == 100_000
+        store.set_meta("colour", "red")
+
+
+def test_where_all_is_done_once_a_question_may_take_as_long_as_a_commands(store: SqliteStore) -> None:
+    with closing(open_readers(store.database)) as hurried, closing(open_readers(store.database, once=True)) as patient:
+        assert isinstance(hurried, SqliteReaders)
+        assert isinstance(patient, SqliteReaders)
+        assert (hurried.seconds, patient.seconds) == (DAEMON_SECONDS, COMMAND_SECONDS)
+
+
+def test_the_time_of_one_question_is_not_taken_from_the_next(store: SqliteStore) -> None:
+    with closing(SqliteReaders(store.database, seconds=0.3)) as readers:
+        first = asked(readers)
+        threading.Event().wait(0.4)
+
+        with readers.reader() as conn:
+            assert conn is first
+            assert scalar(conn, ENDLESS.replace("FROM n)", "FROM n WHERE x < 100000)")) == 100_000
 
 
 def test_a_database_that_another_version_changed_meanwhile_is_not_read_on(
