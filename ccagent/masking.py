@@ -11,13 +11,13 @@ SECRET_LENGTH: Final = 6
 """Shorter parts of a URL or header are words; taking them out of a reason would make it unreadable."""
 
 
-def kept_secret(parts: Iterable[str]) -> list[str]:
+def long_enough(parts: Iterable[str]) -> list[str]:
     """Those that are long enough to be secrets, the longest first."""
     return sorted((part for part in parts if len(part) >= SECRET_LENGTH), key=len, reverse=True)
 
 
 def hidden(text: str, secrets: Iterable[str]) -> str:
-    """The text with a mask for each of the secrets (as `kept_secret` gives them), and for the beginning of one at its end:
+    """The text with a mask for each of the secrets (as `long_enough` gives them), and for the beginning of one at its end:
     words are cut to a length."""
     for secret in secrets:
         text = _without(text, secret)

@@ -19,7 +19,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from ccagent.errors import ConfigError
 from ccagent.export.exchange import BoundedResponse, decoded, left, phrase, pieces, read_answer, retry_after
 from ccagent.export.otlp.sender import is_loopback
-from ccagent.masking import hidden, kept_secret
+from ccagent.masking import hidden, long_enough
 from ccagent.notify.channel import SENT, Verdict, clean, refused, retry
 
 USER_AGENT: Final = "ccagent-alerts"
@@ -171,7 +171,7 @@ def _secrets(url: SplitResult, headers: Mapping[str, str]) -> list[str]:
     found |= {value.rpartition(" ")[2] for value in headers.values()}
     found |= set(url.path.split("/"))
     found |= {unquote(text) for text in found} | {_basic(url)}
-    return kept_secret(found)
+    return long_enough(found)
 
 
 def _words(response: http.client.HTTPResponse, content: bytes) -> str:

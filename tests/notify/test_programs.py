@@ -166,18 +166,20 @@ def test_a_program_that_hangs_is_ended_with_all_that_it_started(home: Path) -> N
     assert until_ended(wait_for(home, "parent", "child"))
 
 
-@pytest.mark.skipif(not Path("/proc").exists(), reason="reads /proc")
-def test_closing_ends_a_program_that_runs(home: Path) -> None:
+def ends_when_closed(home: Path) -> bool:
+    """Whether a channel that is closed while its program hangs ends it, with what it has started."""
     channel = command(home, str(script(home, "hang", HANGS)), seconds=60.0)
     thread = threading.Thread(target=lambda: channel.deliver([message()]), daemon=True)
     thread.start()
     pids = wait_for(home, "parent", "child")
-
     channel.close()
     thread.join(10)
+    return not thread.is_alive() and until_ended(pids)
 
-    assert not thread.is_alive()
-    assert until_ended(pids)
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="reads /proc")
+def test_closing_ends_a_program_that_runs(home: Path) -> None:
+    assert ends_when_closed(home)
 
 
 @pytest.mark.skipif(not Path("/proc").exists(), reason="reads /proc")
@@ -194,16 +196,7 @@ def test_a_program_is_ended_however_soon_after_its_start_it_is_closed(
         return process
 
     monkeypatch.setattr("ccagent.notify.program.subprocess.Popen", late)
-    channel = command(home, str(script(home, "hang", HANGS)), seconds=60.0)
-    thread = threading.Thread(target=lambda: channel.deliver([message()]), daemon=True)
-    thread.start()
-    pids = wait_for(home, "parent", "child")
-
-    channel.close()
-    thread.join(10)
-
-    assert not thread.is_alive()
-    assert until_ended(pids)
+    assert ends_when_closed(home)
 
 
 def test_after_it_is_closed_nothing_is_run(home: Path) -> None:

@@ -4,23 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import SplitResult, urlsplit
 
 from ccagent.errors import ConfigError
 from ccagent.export.otlp.verdict import Verdict
+from ccagent.masking import hidden, long_enough
 from ccagent.otlp_destination import Destination, Signal, sendable
 from ccagent.otlp_endpoint import is_loopback
 
 if TYPE_CHECKING:
     from ccagent.export.otlp.payload import Sendable
 __all__ = ["Destination", "Sender", "Signal", "check_url", "is_loopback", "make_sender"]
-
-MASK: Final = "****"
-"""In the place of a secret."""
-
-SECRET_LENGTH: Final = 6
-"""Shorter values of headers are words; taking them out would make a problem unreadable."""
 
 
 class Sender(Protocol):
@@ -63,28 +58,17 @@ class Discreet:
     def __init__(self, sender: Sender, headers: Mapping[str, str]) -> None:
         self._sender = sender
         parts = {part for value in headers.values() for part in (value, value.rpartition(" ")[2])}
-        self._secrets = sorted((part for part in parts if len(part) >= SECRET_LENGTH), key=len, reverse=True)
+        self._secrets = long_enough(parts)
 
     def send(self, signal: Signal, payload: Sendable) -> Verdict:
         """Send an `Export…ServiceRequest` within the destination's timeout."""
         verdict = self._sender.send(signal, payload)
-        message = verdict.message
-        for secret in self._secrets:
-            message = _without(message, secret)
+        message = hidden(verdict.message, self._secrets)
         return verdict if message == verdict.message else replace(verdict, message=message)
 
     def close(self) -> None:
         """Give up connections; a later `send` opens new ones."""
         self._sender.close()
-
-
-def _without(text: str, secret: str) -> str:
-    """The text with a mask for the secret, and for the beginning of it at the end: words are cut to a length."""
-    text = text.replace(secret, MASK)
-    for length in range(len(secret) - 1, SECRET_LENGTH - 1, -1):
-        if text.endswith(secret[:length]):
-            return text[:-length] + MASK
-    return text
 
 
 def check_url(url: str, what: str, *, insecure: bool) -> SplitResult:
